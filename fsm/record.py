@@ -1,0 +1,124 @@
+"""The record of one session, as its Pod's annotations hold it, and how it moves on.
+
+`controller.reconcile` begins or restores one, lets `fsm.decide` look at it, and comes back with a trigger (`move`) or
+an outcome (`settle`); `fsm.codec` turns the result into texts. All values are frozen; every function returns a new one.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from fsm.backoff import CAP, delay
+from fsm.outcome import Conflict, Done, Failed, Outcome, Retry, Waiting
+from fsm.states import State, Trigger
+from fsm.table import next_state
+
+UNREADABLE = "RecordUnreadable"
+# A session that was Ready for this long starts counting its attempts anew. Not earlier: somebody who removes our
+# record every minute must meet our backoff although every single repair succeeds.
+CALM = timedelta(minutes=10)
+
+_DRIFT = {
+    Trigger.RECORD_LOST: "DnsRecordLost: the DNS record was removed or changed by somebody else; it is made again",
+    Trigger.RULE_LOST: "TunnelRuleLost: the tunnel rule was removed or changed by somebody else; it is made again",
+    Trigger.ROUTES_LOST: "RoutesLost: an IngressRoute was removed or changed by somebody else; it is made again",
+}
+
+
+@dataclass(frozen=True)
+class SessionRecord:
+    """What is remembered of a session; times are aware and in UTC, whole seconds.
+
+    `hostname` and `service` are what was promised and written (they may differ from what is wanted now); `attempts`
+    counts failures and repairs since the session was last calm; `revision` grows by one with each write.
+    """
+
+    pod_uid: str
+    state: State
+    hostname: str
+    since: datetime
+    service: str | None = None
+    attempts: int = 0
+    retry_at: datetime | None = None
+    last_error: str | None = None
+    revision: int = 0
+
+
+def begin(pod_uid: str, hostname: str, now: datetime, *, unreadable: str = "") -> SessionRecord:
+    """The record of a session that has none, or whose text cannot be read (`unreadable` names the key)."""
+    error = f"{UNREADABLE}: {unreadable}" if unreadable else None
+    return SessionRecord(pod_uid, State.PENDING, hostname, since=now, last_error=error)
+
+
+def clamp(record: SessionRecord, now: datetime) -> SessionRecord:
+    """The record with a `retry_at` no later than the cap from now: a skewed clock or a hand must not stop a session."""
+    latest = now + timedelta(seconds=CAP)
+    if record.retry_at is None or record.retry_at <= latest:
+        return record
+    return replace(record, retry_at=latest)
+
+
+def move(record: SessionRecord, trigger: Trigger, now: datetime, *, service: str, jitter: float) -> SessionRecord:
+    """The record after `trigger`; `service` is what our rule points at once it exists.
+
+    Raises:
+        IllegalTransitionError: the table does not allow it.
+    """
+    moved = replace(record, state=next_state(record.state, trigger), since=now)
+    if trigger in _DRIFT:
+        attempts = _calm_attempts(record, now) + 1
+        moved = _pause(replace(moved, attempts=attempts), delay(attempts - 1, jitter), now)
+        return replace(moved, last_error=_DRIFT[trigger])
+    if trigger in (Trigger.RENAMED, Trigger.DELETED, Trigger.REVIVED):
+        return replace(moved, attempts=0, retry_at=None, last_error=None)
+    if trigger is Trigger.RULE_EXISTS:
+        moved = replace(moved, service=service)
+    return _cleared(moved)
+
+
+def rename(record: SessionRecord, hostname: str, now: datetime) -> SessionRecord:
+    """The record once nothing of its old hostname is left."""
+    return replace(_cleared(record), hostname=hostname, service=None, since=now)
+
+
+def settle(record: SessionRecord, outcome: Outcome, now: datetime, *, jitter: float) -> SessionRecord:
+    """The record after an effect; the state moves only on evidence (`move`)."""
+    match outcome:
+        case Done():
+            return _cleared(record)
+        case Waiting(error):
+            return replace(record, last_error=error) if error else record
+        case Conflict(error):
+            return replace(record, last_error=error, retry_at=None)
+        case Retry(error, retry_after):
+            attempts = _calm_attempts(record, now) + 1
+            failed = replace(record, attempts=attempts, last_error=error)
+            return _pause(failed, max(delay(attempts, jitter), min(retry_after, CAP)), now)
+        case Failed(error):
+            failed = replace(record, attempts=_calm_attempts(record, now) + 1, last_error=error)
+            return _pause(failed, CAP * (0.5 + jitter / 2.0), now)
+        case _:
+            assert_never(outcome)
+
+
+def pause_left(record: SessionRecord, now: datetime) -> float:
+    """Seconds until this session may act again; 0 when it may now."""
+    return 0.0 if record.retry_at is None else max(0.0, (record.retry_at - now).total_seconds())
+
+
+def _calm_attempts(record: SessionRecord, now: datetime) -> int:
+    calm = record.state is State.READY and now - record.since > CALM
+    return 0 if calm else record.attempts
+
+
+def _pause(record: SessionRecord, seconds: float, now: datetime) -> SessionRecord:
+    if seconds <= 0:
+        return replace(record, retry_at=None)
+    # Whole seconds, rounded up: the annotation cannot say more, and an early retry would not be the one recorded.
+    return replace(record, retry_at=now + timedelta(seconds=max(1, round(seconds))))
+
+
+def _cleared(record: SessionRecord) -> SessionRecord:
+    """Nothing is in the way any more. That a text was unreadable stays: cleared at once, nobody would see it."""
+    kept = record.last_error if (record.last_error or "").startswith(UNREADABLE) else None
+    return replace(record, retry_at=None, last_error=kept)

@@ -1,0 +1,1 @@
+"""The only speaker of `kubernetes`: watches, the record in annotations, routes, Events and the lease."""
