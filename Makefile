@@ -1,0 +1,61 @@
+# Everything a person runs, and nothing else: `make help` lists it. Needs Python >= 3.11, make and git.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
+	--python-version 3.11 pyproject.toml
+
+# Two stamps: the packages are installed once per change of the lock, the project once per change of its metadata.
+PACKAGES := .venv/.packages
+PROJECT := .venv/.project
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lint test test-fast demo diagram lock image-check clean
+.DELETE_ON_ERROR:
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(PROJECT) ## Make .venv with the locked packages and the project itself (the other targets do it by themselves)
+
+$(PACKAGES): requirements-dev.lock
+	@$(PYTHON) scripts/check_python.py
+	@echo "Setting up .venv: once per change of requirements-dev.lock, about a minute."
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+$(PROJECT): $(PACKAGES) pyproject.toml
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lint: setup ## Format, style, types, the directions of imports, the Dockerfile
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+
+test: setup ## Every test, also on a real control plane (built once, about six minutes)
+	$(BIN)/pytest
+
+test-fast: setup ## Every test that needs no control plane
+	$(BIN)/pytest -m "not cluster"
+
+demo: setup ## Two operators on a sandbox, from the first session to a clean end; KEEP=1 stays up
+	$(BIN)/python -m sandbox demo $(if $(KEEP),--keep)
+
+diagram: setup ## Draw README's state diagram again from fsm/table.py
+	$(BIN)/python scripts/diagram.py
+
+lock: setup ## Resolve the dependencies again into the two lock files
+	$(COMPILE) --upgrade --output-file requirements.lock
+	$(COMPILE) --upgrade --group dev --output-file requirements-dev.lock
+
+image-check: setup ## Run the Dockerfile's own steps on a clean folder and start what comes of them
+	$(BIN)/python scripts/check-image
+
+clean: ## Remove .venv and everything that was built
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
