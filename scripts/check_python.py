@@ -19,7 +19,7 @@ On Debian and Ubuntu: apt-get install python3-venv
 
 def find_remedy():
     """What a person has to do; nothing when all is well."""
-    if sys.version_info[:2] < (3, 11):
+    if sys.version_info[:2] < (3, 11):  # noqa: UP036 - the one file that an older Python runs
         return TOO_OLD
     return None if importlib.util.find_spec("ensurepip") else NO_ENSUREPIP
 
