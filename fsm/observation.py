@@ -58,6 +58,11 @@ class Sight:
     ours: tuple[str, ...] = ()
 
 
+def carrier_of(pods: tuple[PodFacts, ...]) -> PodFacts | None:
+    """The Pod whose annotations hold the session's record: the newest live one, else the newest that is going."""
+    return max(pods, key=lambda pod: (not pod.deleting, pod.created, pod.uid), default=None)
+
+
 @dataclass(frozen=True)
 class Observation:
     """Everything `decide` may know about one session.
@@ -76,13 +81,13 @@ class Observation:
     @property
     def live(self) -> PodFacts | None:
         """The newest live Pod: it carries the record. Live is what has no deletionTimestamp; the phase says nothing."""
-        alive = [pod for pod in self.pods if not pod.deleting]
-        return max(alive, key=lambda pod: (pod.created, pod.uid), default=None)
+        carrier = self.carrier
+        return None if carrier is None or carrier.deleting else carrier
 
     @property
     def carrier(self) -> PodFacts | None:
-        """The Pod whose annotations hold the record: the newest live one, else the newest that is going."""
-        return self.live or max(self.pods, key=lambda pod: (pod.created, pod.uid), default=None)
+        """The Pod whose annotations hold the record."""
+        return carrier_of(self.pods)
 
     @property
     def since(self) -> float:

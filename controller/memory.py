@@ -1,0 +1,64 @@
+"""What is remembered of a session between two looks: the record in its Pod's annotations, or in memory when it has none.
+
+`reconcile` recalls a record at the start of each look. The Pod is the truth; memory only carries a session whose last
+Pod is gone from one removal step to the next, and hands its history to a new Pod of the same hash.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from fsm import codec
+from fsm.codec import Unreadable
+from fsm.observation import Observation, PodFacts, carrier_of
+from fsm.record import SessionRecord, begin, clamp
+from fsm.states import State
+
+
+class Memory:
+    """Records of sessions without a Pod, by hash; gone with the process, which costs a retry's pause at most."""
+
+    def __init__(self) -> None:
+        self._ghosts: dict[str, SessionRecord] = {}
+
+    def recall(self, session: str, pods: tuple[PodFacts, ...], hostname: str, now: datetime) -> SessionRecord:
+        """The session's record as it goes into the next decision; never fails."""
+        carrier = carrier_of(pods)
+        if carrier is None:
+            ghost = self._ghosts.get(session)
+            return clamp(ghost, now) if ghost else begin("", hostname, now)
+        result = codec.read(carrier.annotations, carrier.uid)
+        match result:
+            case SessionRecord():
+                return clamp(result, now)
+            case Unreadable(key):
+                return begin(carrier.uid, hostname, now, unreadable=key)
+            case None:
+                return self._inherited(session, pods, carrier) or begin(carrier.uid, hostname, now)
+
+    def written(self, seen: Observation) -> SessionRecord | None:
+        """The record that is persisted now, to tell whether there is anything to write; None: no readable one."""
+        if seen.carrier is None:
+            return self._ghosts.get(seen.session)
+        result = codec.read(seen.carrier.annotations, seen.carrier.uid)
+        return result if isinstance(result, SessionRecord) else None
+
+    def remember(self, seen: Observation, record: SessionRecord) -> None:
+        """Keep the record of a session that is going: its Pod will be gone before its objects are."""
+        if record.state is State.TEARING_DOWN:
+            self._ghosts[seen.session] = record
+        else:
+            self.forget(seen.session)
+
+    def forget(self, session: str) -> None:
+        """Nothing of the session is left, or its Pod carries the record."""
+        self._ghosts.pop(session, None)
+
+    def _inherited(self, session: str, pods: tuple[PodFacts, ...], carrier: PodFacts) -> SessionRecord | None:
+        """What a new Pod takes over from its predecessor: the names that were promised, as a session to be revived."""
+        others = [pod for pod in pods if pod.uid != carrier.uid]
+        records = [codec.read(pod.annotations, pod.uid) for pod in others]
+        known = [record for record in records if isinstance(record, SessionRecord)]
+        former = max(known, key=lambda record: record.since, default=self._ghosts.get(session))
+        if former is None:
+            return None
+        return replace(former, pod_uid=carrier.uid, state=State.TEARING_DOWN, revision=0)

@@ -1,0 +1,177 @@
+"""The hub: observe -> decide -> perform -> move -> write the annotations -> report. One call is one look at one session.
+
+`queue` calls it with a hash; it answers with the seconds until the next look, or None to wait for an event. Everything
+is decided in `fsm`; here it is put in order: what has moved is written before the next effect, nothing is written when
+nothing changed, and the report comes after the write.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from controller.memory import Memory
+from controller.perform import Performer
+from controller.ports import Dns, Pods, Routes, Tunnel
+from controller.problems import Problems
+from controller.report import Reporter
+from controller.witness import Witness
+from fsm import codec
+from fsm.decide import Act, Move, Refuse, Rename, Rest, Step, Wait, decide
+from fsm.desired import TunnelRule, desired
+from fsm.effects import Effect
+from fsm.errors import GoneError, NotLeadingError, PermanentError, SessionError, StaleError
+from fsm.observation import Observation
+from fsm.outcome import Conflict, Done, Outcome, Waiting
+from fsm.record import SessionRecord, move, rename, settle
+from fsm.session import Profile
+
+# How long to wait for the world to show what made a decision stale, and for a breaker that nobody told us is closed.
+STALE_PAUSE = 1.0  # seconds
+SHARED_PAUSE = 60.0  # seconds
+WRITE_PAUSES = (1.0, 30.0)  # seconds after the first failed write of a record in a row, and at most
+CONCURRENT_WRITES = 16  # requests to the API server at a time: more only wait in its queue, on our time limit
+
+
+@dataclass(frozen=True)
+class World:
+    """The three parts of the world and the Pods."""
+
+    pods: Pods
+    dns: Dns
+    tunnel: Tunnel
+    routes: Routes
+
+
+class Reconciler:
+    """Looks at sessions; holds nothing about one that could not be forgotten."""
+
+    def __init__(
+        self,
+        *,
+        profile: Profile,
+        world: World,
+        perform: Performer,
+        witness: Witness,
+        memory: Memory,
+        report: Reporter,
+        problems: Problems,
+        wall: Callable[[], datetime],
+        random: Callable[[], float],
+    ) -> None:
+        self._profile = profile
+        self._world = world
+        self._perform = perform
+        self._witness = witness
+        self._memory = memory
+        self._report = report
+        self._problems = problems
+        self._wall = wall
+        self._random = random
+        self._writes = asyncio.Semaphore(CONCURRENT_WRITES)
+        self._failed_writes: dict[str, int] = {}
+
+    async def __call__(self, session: str) -> float | None:
+        """Bring this session as far as it gets now; the seconds until the next look, or None."""
+        effect: Effect | None = None
+        outcome: Outcome | None = None
+        while True:
+            seen, record = self._observe(session)
+            written = self._memory.written(seen)
+            if outcome is not None:
+                record = settle(record, outcome, self._wall(), jitter=self._random())
+            record, step = self._walk(record, seen, one_move=isinstance(outcome, Done))
+            if record != written:
+                try:
+                    await self._write(seen, record, written)
+                except SessionError as error:
+                    return self._after_failed_write(session, error)
+            if isinstance(outcome, Waiting | Conflict):
+                return _pause_after(outcome)
+            if record != written:
+                outcome = None
+                continue
+            if not isinstance(step, Act):
+                return self._rest(seen, step)
+            if isinstance(outcome, Done) and step.effect == effect:
+                return STALE_PAUSE  # done, and not to be seen: never ask for the same thing in a circle
+            effect = step.effect
+            outcome = await self._perform(effect)
+            self._report.performed(effect, outcome)
+
+    def _observe(self, session: str) -> tuple[Observation, SessionRecord]:
+        wanted = desired(session, self._profile)
+        pods = self._world.pods.of(session)
+        record = self._memory.recall(session, pods, wanted.hostname, self._wall())
+        recorded = (TunnelRule(record.hostname, record.service),) if record.service else ()
+        seen = Observation(
+            session=session,
+            wanted=wanted,
+            pods=pods,
+            dns=self._world.dns.sight(session, wanted.records),
+            rules=self._world.tunnel.sight(session, wanted.rules, recorded),
+            routes=self._world.routes.sight(session, wanted.routes),
+            permitted=self._witness.is_permitted(session),
+        )
+        if seen.live:
+            self._witness.forget(session)
+        return seen, record
+
+    def _walk(self, record: SessionRecord, seen: Observation, *, one_move: bool) -> tuple[SessionRecord, Step]:
+        """The record after every move that needs no effect (or one, which an effect has earned), and the step then."""
+        now = self._wall()
+        while True:
+            step = decide(record, seen, now)
+            match step:
+                case Move(trigger):
+                    record = move(record, trigger, now, service=self._profile.service, jitter=self._random())
+                case Rename(hostname):
+                    record = rename(record, hostname, now)
+                case Refuse(error):
+                    return settle(record, Conflict(error), now, jitter=0.0), step
+                case _:
+                    return record, step
+            if one_move:
+                return record, step
+
+    async def _write(self, seen: Observation, record: SessionRecord, written: SessionRecord | None) -> None:
+        """Persist, then remember and tell; a session without a Pod is only remembered."""
+        record = replace(record, revision=record.revision + 1)
+        if seen.carrier is not None:
+            async with self._writes:
+                await self._world.pods.write(seen.carrier, codec.render(record), codec.KEYS)
+        self._failed_writes.pop(seen.session, None)
+        self._problems.clear("write the record")
+        self._memory.remember(seen, record)
+        await self._report.written(seen, record, written)
+
+    def _after_failed_write(self, session: str, error: SessionError) -> float | None:
+        match error:
+            case StaleError():
+                return 0.0  # the cache holds what is there now: decide again
+            case GoneError() | NotLeadingError():
+                return None  # the watch will tell, or the next leader takes over
+            case PermanentError():
+                self._problems.tell("write the record", str(error))
+        failures = self._failed_writes.get(session, 0)
+        self._failed_writes[session] = failures + 1
+        first, most = WRITE_PAUSES
+        return float(min(most, first * 2 ** min(failures, 8))) * (0.5 + self._random() / 2)
+
+    def _rest(self, seen: Observation, step: Step) -> float | None:
+        match step:
+            case Wait(seconds):
+                return seconds
+            case Rest() if seen.live is None and seen.permitted:
+                # Nothing of ours is left. A Pod that is still going keeps its record; without one we forget.
+                self._witness.forget(seen.session)
+                self._memory.forget(seen.session)
+        return None
+
+
+def _pause_after(outcome: Waiting | Conflict) -> float | None:
+    match outcome:
+        case Waiting(error):
+            return SHARED_PAUSE if error else STALE_PAUSE
+        case Conflict():
+            return None  # the next look at the world that shows a change brings it up again

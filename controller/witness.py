@@ -1,0 +1,39 @@
+"""Who may be removed: hashes whose Pod was seen to go, and orphans that the sweep released.
+
+Both replicas' watches are witnesses; only the leader acts (`reconcile` asks `is_permitted`). A permission ends when
+the session lives again or nothing of it is left.
+"""
+
+from collections.abc import Callable, Set
+
+# The standby never learns when the leader is done. What is older is left to the sweep, which needs no witness.
+KEPT = 900.0  # seconds
+
+
+class Witness:
+    """Permissions to begin a removal, by hash."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._permitted: dict[str, float] = {}
+
+    def permit(self, session: str) -> None:
+        """Somebody saw the session's Pod go, or the sweep has waited long enough."""
+        self._permitted.setdefault(session, self._now())
+
+    def forget(self, session: str) -> None:
+        """The session lives, or nothing of it is left."""
+        self._permitted.pop(session, None)
+
+    def is_permitted(self, session: str) -> bool:
+        """Whether a removal may begin; the proof that no Pod is live comes later, from the API server."""
+        return session in self._permitted
+
+    def sessions(self) -> Set[str]:
+        """The hashes that may be removed."""
+        return self._permitted.keys()
+
+    def prune(self) -> None:
+        """Drop what is too old; called now and then by a replica that does not lead."""
+        oldest = self._now() - KEPT
+        self._permitted = {session: since for session, since in self._permitted.items() if since >= oldest}
