@@ -1,4 +1,4 @@
-"""What is remembered of a session between two looks: the record in its Pod's annotations, or in memory when it has none.
+"""What is remembered of a session between two looks: its Pod's record, or one in memory when it has no Pod.
 
 `reconcile` recalls a record at the start of each look. The Pod is the truth; memory only carries a session whose last
 Pod is gone from one removal step to the next, and hands its history to a new Pod of the same hash.

@@ -1,4 +1,4 @@
-"""The hub: observe -> decide -> perform -> move -> write the annotations -> report. One call is one look at one session.
+"""The hub: observe -> decide -> perform -> move -> write the annotations -> report. One call is one look.
 
 `queue` calls it with a hash; it answers with the seconds until the next look, or None to wait for an event. Everything
 is decided in `fsm`; here it is put in order: what has moved is written before the next effect, nothing is written when

@@ -1,0 +1,70 @@
+"""The leader's regular look at Cloudflare: finds drift and orphans, and puts every session into the queue.
+
+`app` runs it while this replica leads. Two calls a round, however many sessions there are. The sweep only gets to see
+complete looks: an error in either half, or a watch that has not listed everything yet, means no sweep in this round.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from controller.problems import Problems
+from controller.reconcile import World
+from controller.sweep import Sweep
+from controller.witness import Witness
+from fsm.errors import SessionError
+from fsm.orphans import SweepPlan
+
+TOPIC = "cloudflare"
+FAILED_PAUSE = 10.0  # seconds until the next try when a look failed
+
+
+class Resync:
+    """One look after another."""
+
+    def __init__(
+        self,
+        *,
+        world: World,
+        sweep: Sweep,
+        witness: Witness,
+        problems: Problems,
+        add: Callable[[str], None],
+        caches_complete: Callable[[], bool],
+        now: Callable[[], float],
+        interval: float,
+    ) -> None:
+        self._world = world
+        self._sweep = sweep
+        self._witness = witness
+        self._problems = problems
+        self._add = add
+        self._caches_complete = caches_complete
+        self._now = now
+        self._interval = interval
+
+    async def run(self) -> None:
+        """Look again and again; never returns."""
+        while True:
+            looked = await self.once() is not None
+            await asyncio.sleep(self._interval if looked else min(self._interval, FAILED_PAUSE))
+
+    async def once(self, *, force: bool = False) -> SweepPlan | None:
+        """One round; what the sweep made of it, or None when a look failed or the caches are not complete."""
+        try:
+            await self.look()
+        except SessionError as error:
+            self._problems.tell(TOPIC, str(error))
+            return None
+        self._problems.clear(TOPIC)
+        plan = self._sweep.after_look(force=force) if self._caches_complete() else None
+        for session in self._world.pods.sessions() | self._sweep.owned() & self._witness.sessions():
+            self._add(session)
+        return plan
+
+    async def look(self) -> None:
+        """Look at the zone and the tunnel, both anew."""
+        since = self._now()
+        looks = (self._world.dns.look(since), self._world.tunnel.look(since))
+        for result in await asyncio.gather(*looks, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
