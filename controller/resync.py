@@ -57,7 +57,7 @@ class Resync:
             return None
         self._problems.clear(TOPIC)
         plan = self._sweep.after_look(force=force) if self._caches_complete() else None
-        for session in self._world.pods.sessions() | self._sweep.owned() & self._witness.sessions():
+        for session in self._world.pods.sessions() | (self._sweep.owned() & self._witness.sessions()):
             self._add(session)
         return plan
 
