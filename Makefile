@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
-	--python-version 3.11 pyproject.toml
+	--python-version 3.11
 
 # Two stamps: the packages are installed once per change of the lock, the project once per change of its metadata.
 PACKAGES := .venv/.packages
@@ -49,9 +49,11 @@ demo: setup ## Two operators on a sandbox, from the first session to a clean end
 diagram: setup ## Draw README's state diagram again from fsm/table.py
 	$(BIN)/python scripts/diagram.py
 
-lock: setup ## Resolve the dependencies again into the two lock files
-	$(COMPILE) --upgrade --output-file requirements.lock
-	$(COMPILE) --upgrade --group dev --output-file requirements-dev.lock
+# The first holds everything, so the other two take their versions from it.
+lock: setup ## Resolve the dependencies again into the three lock files
+	$(COMPILE) --upgrade pyproject.toml --group dev --output-file requirements-dev.lock
+	$(COMPILE) --constraints requirements-dev.lock pyproject.toml --output-file requirements.lock
+	$(COMPILE) --constraints requirements-dev.lock --group build --output-file requirements-build.lock
 
 image-check: setup ## Run the Dockerfile's own steps on a clean folder and start what comes of them
 	$(BIN)/python scripts/check-image
