@@ -1,1 +1,11 @@
-"""The only speaker of `kubernetes`: watches, the record in annotations, routes, Events and the lease."""
+"""The only speaker of Kubernetes: what the controller's ports promise about Pods, routes, Events and the Lease.
+
+    client.py      the seam: two methods, one request and one stream       errors.py      API status -> fsm.errors
+    listing.py     a paged list                      reflector.py  list + watch -> cache + changes
+    cache.py       what the reflector knows, ordered by resourceVersion
+    pods.py        session Pods and their record     annotation.py  the record's compare-and-set, as a JSON patch
+    routes.py      IngressRoutes                     route_facts.py what is remembered of one, and whose it is
+    events.py      Kubernetes Events about a Pod     elector.py     leadership      lease.py   the Lease as a document
+
+Everything but `client.py` speaks through `Kube`, so that a simulation can put an API server in its place.
+"""
