@@ -1,0 +1,38 @@
+"""The proof before a removal, shared: many callers ask, one live list answers them all.
+
+The three removers call it with the hashes whose removal they are about to compose. A list that had begun before the
+question proves nothing, so callers join the next one.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Set
+
+Read = Callable[[Collection[str]], Awaitable[Set[str]]]
+
+
+class SharedLiving:
+    """`read(sessions)` answers which of them have a live Pod, from the API server itself."""
+
+    def __init__(self, read: Read) -> None:
+        self._read = read
+        self._asked: set[str] = set()
+        self._current: asyncio.Task[Set[str]] | None = None
+        self._next: asyncio.Task[Set[str]] | None = None
+
+    async def __call__(self, sessions: Collection[str]) -> Set[str]:
+        """Those of `sessions` that have a live Pod, by a list that began after this call.
+
+        Raises:
+            SessionError: the list failed; nothing may be removed.
+        """
+        self._asked.update(sessions)
+        if self._next is None:
+            self._next = asyncio.create_task(self._read_after(self._current), name="live read")
+        return set(sessions) & await asyncio.shield(self._next)
+
+    async def _read_after(self, before: asyncio.Task[Set[str]] | None) -> Set[str]:
+        if before is not None:
+            await asyncio.wait([before])
+        asked, self._asked = self._asked, set()
+        self._current, self._next = self._next, None
+        return await self._read(asked)
