@@ -56,7 +56,7 @@ lock: setup ## Resolve the dependencies again into the three lock files
 	$(COMPILE) --constraints requirements-dev.lock --group build --output-file requirements-build.lock
 
 image-check: setup ## Run the Dockerfile's own steps on a clean folder and start what comes of them
-	$(BIN)/python scripts/check-image
+	$(BIN)/python scripts/check_image.py
 
 clean: ## Remove .venv and everything that was built
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

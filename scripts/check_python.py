@@ -17,7 +17,7 @@ On Debian and Ubuntu: apt-get install python3-venv
 """
 
 
-def find_remedy():
+def find_remedy() -> "str | None":
     """What a person has to do; nothing when all is well."""
     if sys.version_info[:2] < (3, 11):  # noqa: UP036 - the one file that an older Python runs
         return TOO_OLD
