@@ -1,0 +1,35 @@
+"""A complete list, page by page, so that no big document is ever in memory.
+
+Called by the reflector and by the live read of Pods.
+"""
+
+from collections.abc import AsyncGenerator
+
+from fsm.errors import TransientError
+from k8s.client import JSON, Kube, Object, Query
+from k8s.errors import ExpiredError
+
+PAGE = 100  # objects; ten pages for 1,000 Pods, and 30 MiB less than in one piece
+
+
+async def pages(
+    kube: Kube, path: str, *, query: Query = (), accept: str = JSON, timeout: float = 10.0
+) -> AsyncGenerator[Object, None]:
+    """The pages of one consistent list; `timeout` seconds for each.
+
+    Raises:
+        TransientError: also when the list grew too old between two pages.
+    """
+    following: Query = ()
+    while True:
+        try:
+            page = await kube.request(
+                "GET", path, query=(*query, ("limit", str(PAGE)), *following), accept=accept, timeout=timeout
+            )
+        except ExpiredError as error:
+            raise TransientError(error.reason, "the list took too long to read") from error
+        yield page
+        token = page.get("metadata", {}).get("continue")
+        if not token:
+            return
+        following = (("continue", token),)

@@ -1,0 +1,229 @@
+"""The IngressRoutes: watched whole in their namespace, applied and removed for one session at a time.
+
+`controller.observe` asks `sight`; `controller.perform` calls `look`, `ensure` and `remove`. Without a label selector:
+a foreign route of a wanted name has to be seen before anything is made. Written by server-side apply; a write's reply
+goes into the cache at once, so that no look is needed after it.
+"""
+
+from collections.abc import Awaitable, Callable, Collection, Set
+
+from fsm.desired import ROUTE_API, Route
+from fsm.errors import GoneError, NotLeadingError, StaleError, TransientError
+from fsm.observation import NEVER, Sight, Status
+from fsm.session import MANAGER
+from k8s import route_facts
+from k8s.cache import Change, Entry
+from k8s.client import Kube, Object
+from k8s.reflector import Reflector
+from k8s.route_facts import Ownership, RouteFacts
+
+# Sent as JSON, which is YAML.
+_APPLY = "application/apply-patch+yaml"
+
+Living = Callable[[Collection[str]], Awaitable[Set[str]]]
+
+
+class Routes:
+    """`controller.ports.Routes`. `owners`: our owner id first, then the previous ones that count as ours.
+
+    `remaining()` is the leadership's: no write begins with less than `time_limit` seconds on the lease.
+    `on_change(session)` follows each change of a route of a session's name. `reflector.run()` has to run.
+    """
+
+    def __init__(
+        self,
+        kube: Kube,
+        *,
+        namespace: str,
+        owners: tuple[str, ...],
+        living: Living,
+        remaining: Callable[[], float],
+        now: Callable[[], float],
+        on_change: Callable[[str], None],
+        time_limit: float = 10.0,
+    ) -> None:
+        self._kube = kube
+        self._namespace = namespace
+        self._path = f"/apis/{ROUTE_API}/namespaces/{namespace}/ingressroutes"
+        self._owners = owners
+        self._living = living
+        self._remaining = remaining
+        self._now = now
+        self._on_change = on_change
+        self._time_limit = time_limit
+        self._names: dict[str, set[str]] = {}
+        # What the server makes of a manifest, where that is more (defaults of the CRD): without it, such a route
+        # would be applied again for ever. Wanted digest by name, and the digest that came back.
+        self._accepted: dict[str, tuple[str, str]] = {}
+        # Names of which a write's outcome is not known, and when we gave up waiting for it.
+        self._doubts: dict[str, float] = {}
+        self.reflector: Reflector[RouteFacts] = Reflector(
+            kube, self._path, parse=lambda item, _: route_facts.parse(item), on_change=self._changed, now=now
+        )
+
+    def sight(self, session: str, wanted: tuple[Route, ...]) -> Sight:
+        """What was last seen of `wanted`, and of every other route of this session that is ours."""
+        ours = tuple(entry.facts.name for entry in self._ours(session))
+        if not self.reflector.synced.is_set() or self._is_doubtful(session, wanted):
+            return Sight(Status.UNKNOWN, ours=ours)
+        seen = [self._seen(route) for route in wanted]
+        # The worst part speaks for the session; bad news by its newest evidence, good news by its oldest.
+        foreign = [sight for sight in seen if sight.status is Status.FOREIGN]
+        missing = [sight for sight in seen if sight.status is Status.MISSING]
+        if worst := foreign or missing:
+            news = max(worst, key=lambda sight: sight.began)
+            return Sight(news.status, news.began, news.problem, ours)
+        return Sight(Status.PRESENT, min((sight.began for sight in seen), default=NEVER), ours=ours)
+
+    def sessions(self) -> Set[str]:
+        """The hashes of which a route of ours was seen."""
+        return frozenset(session for session in self._names if self._ours(session))
+
+    async def look(self, since: float) -> None:
+        """Return once a list of all routes that began at or after `since` is in the cache."""
+        await self.reflector.look(since)
+
+    async def ensure(self, routes: tuple[Route, ...], since: float) -> None:
+        """Make the routes exist as wanted and carry our mark; evidence older than `since` is not enough.
+
+        Raises:
+            ConflictError: a route of the name is foreign; it was not touched.
+            StaleError: somebody changed it meanwhile; the cache holds what is there.
+            NotLeadingError: the lease is too short for a write.
+        """
+        for route in routes:
+            seen = self._seen(route)
+            is_proven = seen.status is Status.PRESENT and seen.began >= since
+            if not is_proven or self._is_doubtful_name(route.name):
+                await self._apply(route)
+
+    async def remove(self, session: str, keep: tuple[str, ...]) -> None:
+        """Remove the routes of this session that are ours, but for the names in `keep`.
+
+        Raises:
+            StaleError: nothing is kept and the hash has a live Pod, or somebody changed a route meanwhile.
+            NotLeadingError: the lease is too short for a write.
+        """
+        if not self.reflector.synced.is_set() or self._is_doubtful(session, ()):
+            await self.look(self._now())
+        if not keep and await self._living((session,)):
+            raise StaleError("SessionLives", "the session has a live Pod again")
+        for entry in self._ours(session):
+            if entry.facts.name not in keep:
+                await self._delete(entry)
+
+    def _ours(self, session: str) -> list[Entry[RouteFacts]]:
+        entries = (self.reflector.get(name) for name in sorted(self._names.get(session, ())))
+        return [entry for entry in entries if entry and not self._is_foreign(entry.facts)]
+
+    def _is_foreign(self, facts: RouteFacts) -> bool:
+        return route_facts.ownership(facts, self._owners) is Ownership.FOREIGN
+
+    def _seen(self, route: Route) -> Sight:
+        entry = self.reflector.get(route.name)
+        if entry is None:
+            return Sight(Status.MISSING, self.reflector.missing_since(route.name))
+        if self._is_foreign(entry.facts):
+            return Sight(Status.FOREIGN, entry.heard, str(route_facts.conflict(entry.facts, self._namespace)))
+        if self._is_as_wanted(route, entry):
+            return Sight(Status.PRESENT, entry.began)
+        return Sight(Status.MISSING, entry.heard)
+
+    def _is_as_wanted(self, route: Route, entry: Entry[RouteFacts]) -> bool:
+        wanted = route_facts.digest(route.manifest)
+        accepted = entry.facts.digest == wanted or self._accepted.get(route.name) == (wanted, entry.facts.digest)
+        return accepted and not entry.facts.deleting
+
+    def _is_doubtful(self, session: str, wanted: tuple[Route, ...]) -> bool:
+        names = {route.name for route in wanted} | self._names.get(session, set())
+        return any(self._is_doubtful_name(name) for name in names)
+
+    def _is_doubtful_name(self, name: str) -> bool:
+        """Whether nothing was read of the name since a write of it was given up."""
+        entry = self.reflector.get(name)
+        read = entry.began if entry else self.reflector.missing_since(name)
+        return read < self._doubts.get(name, NEVER)
+
+    async def _apply(self, route: Route) -> None:
+        known = self.reflector.get(route.name)
+        if known and self._is_foreign(known.facts):
+            raise route_facts.conflict(known.facts, self._namespace)
+        # Ours is taken by force, but only in the version that we know. Where nothing is known, no force: what a
+        # stranger made meanwhile then answers 409 and stays as it is.
+        force: tuple[tuple[str, str], ...] = (("force", "true"),) if known else ()
+        body = dict(route.manifest)
+        if known:
+            body["metadata"] = {**body["metadata"], "resourceVersion": str(known.version)}
+        query = (("fieldManager", MANAGER), *force)
+        began = self._now()
+        reply = await self._write("PATCH", route.name, body=body, content_type=_APPLY, query=query)
+        facts = self.reflector.offer(reply, began)
+        self._accept(route, facts)
+
+    def _accept(self, route: Route, facts: RouteFacts | None) -> None:
+        if facts is None or facts.deleting:
+            raise TransientError("RouteBeingDeleted", f"IngressRoute {self._namespace}/{route.name} is being deleted")
+        wanted = route_facts.digest(route.manifest)
+        if facts.digest != wanted:
+            self._accepted[route.name] = (wanted, facts.digest)
+
+    async def _delete(self, entry: Entry[RouteFacts]) -> None:
+        facts, began = entry.facts, self._now()
+        body = {"preconditions": {"uid": facts.uid, "resourceVersion": str(entry.version)}}
+        try:
+            reply = await self._write("DELETE", facts.name, body=body)
+        except GoneError:
+            return
+        if reply.get("kind") == "Status":
+            self.reflector.forget(facts.name, facts.uid, began)
+        else:
+            self.reflector.offer(reply, began)
+
+    async def _write(
+        self,
+        method: str,
+        name: str,
+        *,
+        body: Object,
+        content_type: str | None = None,
+        query: tuple[tuple[str, str], ...] = (),
+    ) -> Object:
+        """One write; whatever goes wrong, the cache then holds what is there, or the name is in doubt."""
+        if self._remaining() <= self._time_limit:
+            raise NotLeadingError
+        path = f"{self._path}/{name}"
+        try:
+            return await self._kube.request(
+                method, path, body=body, content_type=content_type, query=query, timeout=self._time_limit
+            )
+        except (StaleError, GoneError):
+            await self._reread(name)
+            raise
+        except TransientError:
+            doubts = {other: at for other, at in self._doubts.items() if self._is_doubtful_name(other)}
+            self._doubts = doubts | {name: self._now()}
+            raise
+
+    async def _reread(self, name: str) -> None:
+        """Put what is there into the cache, and say so when it is foreign."""
+        known, began = self.reflector.get(name), self._now()
+        try:
+            reply = await self._kube.request("GET", f"{self._path}/{name}", timeout=self._time_limit)
+        except GoneError:
+            if known:
+                self.reflector.forget(name, known.facts.uid, began)
+            return
+        facts = self.reflector.offer(reply, began)
+        if facts and self._is_foreign(facts):
+            raise route_facts.conflict(facts, self._namespace)
+
+    def _changed(self, change: Change[RouteFacts]) -> None:
+        if change.old and not change.new:
+            self._names[change.old.session].discard(change.old.name)
+            if not self._names[change.old.session]:
+                del self._names[change.old.session]
+            self._accepted.pop(change.old.name, None)
+        if change.new:
+            self._names.setdefault(change.new.session, set()).add(change.new.name)
+        for session in {facts.session for facts in (change.old, change.new) if facts}:
+            self._on_change(session)
