@@ -108,8 +108,8 @@ class Reflector(Generic[T]):
             if self._cache.began >= since and self.synced.is_set():
                 return
             # Those who waited for a list that failed share the failure: each trying in turn would take minutes.
-            if self._failed[0] >= asked:
-                raise self._failed[1]
+            if self._failed[0] > asked:
+                raise self._failed[1].with_traceback(None)
             try:
                 await self._list()
             except SessionError as error:
