@@ -1,0 +1,67 @@
+"""How many requests may go out: a strict window over the whole process, and the pause that a 429 asks for.
+
+`client` asks before every request. Cloudflare blocks a token that sends more than 1,200 requests in five minutes for
+the next five, its dashboard included, so the window is a true sliding one: no burst on top of a rate.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import Callable
+
+WINDOW = 300.0  # seconds, Cloudflare's
+SIZE = 1000  # requests per window: the rest of the 1,200 is for people and tools with the same token
+LONGEST_STRETCH = 30.0  # seconds that wishes gather when the budget is all but used up
+CALM_SHARE = 0.5  # of the budget: below it wishes wait for nothing
+SHORTEST_SLEEP = 0.001  # seconds: what rounding leaves of a pause must not become a busy loop
+
+
+class Budget:
+    """`now` is monotonic seconds. Begins with half: the leader before this one spent an unknown part of it."""
+
+    def __init__(self, now: Callable[[], float], *, size: int = SIZE) -> None:
+        self._now = now
+        self._size = size
+        self._spent = deque([now()] * (size - math.ceil(size / 2)))
+        self._blocked_until = -math.inf
+        self._turn = asyncio.Lock()
+
+    @property
+    def left(self) -> int:
+        """Requests that may go out now."""
+        while self._spent and self._spent[0] + WINDOW <= self._now():
+            self._spent.popleft()
+        return self._size - len(self._spent)
+
+    @property
+    def blocked_for(self) -> float:
+        """Seconds that Cloudflare asked everybody to wait, from now; 0 for none."""
+        return max(0.0, self._blocked_until - self._now())
+
+    def block(self, seconds: float) -> None:
+        """Nobody sends anything for so long."""
+        self._blocked_until = max(self._blocked_until, self._now() + seconds)
+
+    async def room(self, calls: int = 1) -> None:
+        """Return once `calls` requests may go out at once; callers are served in turn."""
+        async with self._turn:
+            await sleep_out(lambda: max(self.blocked_for, self._wait_for(calls)))
+
+    def spend(self) -> None:
+        """A request goes out now."""
+        self._spent.append(self._now())
+
+    def stretch(self) -> float:
+        """Seconds for which wishes should gather, so that fewer writes go out: 0 while the budget is calm."""
+        used = 1 - self.left / self._size
+        return LONGEST_STRETCH * max(0.0, used - CALM_SHARE) / (1 - CALM_SHARE)
+
+    def _wait_for(self, calls: int) -> float:
+        missing = calls - self.left
+        return max(0.0, self._spent[missing - 1] + WINDOW - self._now()) if missing > 0 else 0.0
+
+
+async def sleep_out(left: Callable[[], float]) -> None:
+    """Sleep until `left()` (seconds, may grow meanwhile) has come down to 0."""
+    while (pause := left()) > 0:  # noqa: ASYNC110 -- time passes without an event
+        await asyncio.sleep(max(pause, SHORTEST_SLEEP))

@@ -1,0 +1,91 @@
+"""The one place that touches the SDK: a request goes in, status, headers and parsed body come out. `client` is the
+caller; a simulation with virtual time replaces just this class.
+
+Only the SDK's core client is used (auth, TLS, proxies, base URL, telemetry headers): touching a typed resource such as
+`client.zero_trust` would load a thousand modules (40 MiB). Its own retries are off: it repeats timed-out POSTs and
+ignores a `Retry-After` of more than a minute.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import httpx
+from cloudflare import APIConnectionError, APIStatusError, AsyncCloudflare, CloudflareError
+
+DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
+# Failures of the way there: the request was never sent, so nothing can have come of it.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+
+
+class Reply(NamedTuple):
+    """`headers` are case-insensitive or lower-case; `body` is parsed JSON, or None for anything else."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: object
+
+
+class NoReplyError(Exception):
+    """The connection failed or the time was over; `sent` tells that the request may have been carried out."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__("no reply")
+        self.sent = sent
+
+
+class Transport(Protocol):
+    """One request."""
+
+    async def request(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: object, timeout: float
+    ) -> Reply:
+        """Send it; `path` begins with a slash, `timeout` is in seconds.
+
+        Raises:
+            NoReplyError: there was no reply.
+        """
+        ...
+
+
+class SdkTransport:
+    """`Transport` by the official SDK."""
+
+    def __init__(self, token: str, *, base_url: str = DEFAULT_BASE_URL) -> None:
+        self._token = token
+        self._sdk = AsyncCloudflare(api_token=token, base_url=base_url, max_retries=0)
+        # The constructor reads these from the environment, and either would go out beside the token.
+        self._sdk.api_key = self._sdk.api_email = self._sdk.user_service_key = None
+
+    async def request(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: object, timeout: float
+    ) -> Reply:
+        options: dict[str, Any] = {"params": dict(params or {}), "timeout": timeout}
+        try:
+            response = await self._send(method, path, body, options)
+        except APIStatusError as error:
+            response = error.response
+        except APIConnectionError as error:
+            raise NoReplyError(sent=not isinstance(error.__cause__, _UNSENT)) from None
+        except CloudflareError:
+            raise NoReplyError(sent=True) from None
+        return Reply(response.status_code, response.headers, self._parsed(response))
+
+    async def _send(self, method: str, path: str, body: object, options: Any) -> httpx.Response:
+        if method == "GET":
+            return await self._sdk.get(path, cast_to=httpx.Response, options=options)
+        if method == "PUT":
+            return await self._sdk.put(path, cast_to=httpx.Response, body=body, options=options)
+        return await self._sdk.post(path, cast_to=httpx.Response, body=body, options=options)
+
+    def _parsed(self, response: httpx.Response) -> object:
+        # Nobody has seen the API quote the token, but what is an error here ends in an annotation.
+        text = response.text.replace(self._token, "***") if response.status_code >= 400 else response.text
+        try:
+            return json.loads(text)
+        except ValueError:
+            return None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._sdk.close()

@@ -1,0 +1,259 @@
+"""The tunnel's one document: `controller` wishes and looks, this module reads, edits and writes. Fills the port
+`Tunnel`.
+
+Cloudflare has no precondition and no history for this document: the last writer wins, whole. So there is one writer
+(`run`) that reads, edits (`ingress`) and writes within two seconds, and then looks at the version: a jump means that
+somebody wrote in between and that their edit may be lost. That is reported, and the document is read and merged again.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Never
+
+from cloudflare_ops import errors
+from cloudflare_ops.bisect import bisect
+from cloudflare_ops.client import Client
+from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
+from cloudflare_ops.endpoints import Endpoint
+from cloudflare_ops.ingress import Ingress, edit, is_valid
+from cloudflare_ops.wishes import Living, Remove, spare_living
+from cloudflare_ops.zone import Claim
+from fsm.desired import TunnelRule
+from fsm.errors import PermanentError, TransientError
+from fsm.observation import Sight, Status
+from fsm.session import Profile
+
+MAX_AGE = 2.0  # seconds between the end of a read and the write that rests on it: the window for a foreign writer
+ROUNDS = 4  # of one write: each lost reply and each foreign write in between costs one
+_WORST_FIRST = (Status.FOREIGN, Status.MISSING)
+
+
+@dataclass(frozen=True)
+class Ensure:
+    """The rules exist as wanted; `recorded` are rules that the session's Pod says we wrote."""
+
+    rules: tuple[TunnelRule, ...]
+    recorded: tuple[TunnelRule, ...]
+
+
+Wish = Ensure | Remove
+Tickets = Sequence[Ticket[Wish]]
+
+
+@dataclass(frozen=True)
+class _Document:
+    """As read, or as a write's reply shows it; `began` when the request was sent, `ended` when the reply was there."""
+
+    ingress: Ingress
+    version: int | None
+    began: float
+    ended: float
+    by_session: Mapping[str, Sequence[TunnelRule]]
+
+
+class Tunnel:
+    """`claim` tells whose record stands at a name (`Dns.claim`), `on_overwrite` gets the version that was read and the
+    one that was written over a foreign edit; one object per term of leadership, like its client."""
+
+    def __init__(
+        self,
+        client: Client,
+        profile: Profile,
+        *,
+        claim: Callable[[str], Claim],
+        living: Living,
+        census: Census,
+        now: Callable[[], float],
+        on_overwrite: Callable[[int, int], None],
+    ) -> None:
+        self._client = client
+        self._profile = profile
+        self._claim = claim
+        self._living = living
+        self._now = now
+        self._on_overwrite = on_overwrite
+        self._document: _Document | None = None
+        # Reads and writes take turns, so that no read tells what was before a write that it overlapped.
+        self._calling = asyncio.Lock()
+        self._look = SharedLook(self._observe, seen=self._began, census=census, now=now)
+        self._group: Group[Wish] = Group(self._write, census=census, now=now, stretch=client.budget.stretch)
+
+    def sight(self, session: str, wanted: tuple[TunnelRule, ...], recorded: tuple[TunnelRule, ...]) -> Sight:
+        if self._document is None:
+            return Sight(Status.UNKNOWN)
+        ingress = self._document.ingress
+        by_status = {ingress.status(rule, recorded): rule for rule in wanted}
+        worst = next((status for status in _WORST_FIRST if status in by_status), Status.PRESENT)
+        problem = str(ingress.conflict(by_status[worst])) if worst is Status.FOREIGN else ""
+        # A rule whose record is in doubt may be ours, and left.
+        claims = (Claim.OURS, Claim.NOBODY, Claim.UNKNOWN)
+        ours = dict.fromkeys(rule.hostname for rule in self._ours(self._document, session, recorded, claims))
+        return Sight(worst, self._document.began, problem, tuple(ours))
+
+    def sessions(self) -> set[str]:
+        if (document := self._document) is None:
+            return set()
+        return {session for session in document.by_session if self._ours(document, session, ())}
+
+    async def look(self, since: float) -> None:
+        await self._look.after(since)
+
+    async def ensure(self, rules: tuple[TunnelRule, ...], recorded: tuple[TunnelRule, ...], since: float) -> None:
+        """`since` asks for nothing more here: the document is read for every write."""
+        del since
+        for rule in rules:
+            if not is_valid(rule):
+                text = f"{rule.hostname} -> {rule.service} is no rule that cloudflared takes"
+                raise PermanentError(
+                    "RuleInvalid", text, "ROUTER_SERVICE_URL must be scheme://host:port, without a path"
+                )
+        await self._group.join(Ensure(rules, recorded))
+
+    async def remove(self, session: str, keep: tuple[str, ...], recorded: tuple[TunnelRule, ...]) -> None:
+        await self._group.join(Remove(session, keep, recorded))
+
+    async def run(self) -> Never:
+        """The writer; never returns."""
+        await self._group.run()
+
+    def _began(self) -> float | None:
+        return self._document.began if self._document else None
+
+    async def _observe(self) -> None:
+        async with self._calling:
+            await self._read()
+
+    async def _read(self) -> _Document:
+        began = self._now()
+        return self._take(await self._client.call("GET", Endpoint.TUNNEL, accept=_accept), began)
+
+    def _take(self, reply: Mapping[str, Any], began: float) -> _Document:
+        result = reply["result"]
+        ingress = Ingress(result.get("config"))
+        version = result.get("version")
+        self._document = _Document(
+            ingress,
+            version if isinstance(version, int) else None,
+            began,
+            self._now(),
+            ingress.plain_by_session(),
+        )
+        return self._document
+
+    async def _write(self, tickets: Tickets) -> None:
+        removals_first = sorted(tickets, key=lambda ticket: isinstance(ticket.wish, Ensure))
+        for ticket, error in await bisect(removals_first, self._merge, errors.RejectedError):
+            ticket.error = ticket.error or error
+
+    async def _merge(self, tickets: Tickets) -> None:
+        """Read, edit, write, until nothing is left to change and nobody wrote in between."""
+        error = TransientError("TunnelContended", "somebody else keeps writing the tunnel's configuration")
+        for _ in range(ROUNDS):
+            open_tickets = [ticket for ticket in tickets if ticket.error is None]
+            if not open_tickets:
+                return
+            try:
+                if await self._merge_once(open_tickets):
+                    return
+            except (errors.TooLateError, errors.OutcomeUnknownError) as met:
+                error = met
+        raise error
+
+    async def _merge_once(self, tickets: Tickets) -> bool:
+        """Whether the document is as wished, and nobody else wrote meanwhile."""
+        async with self._calling:
+            # Both calls at once: a write that waited for the budget would rest on a read that is too old, for ever.
+            await self._client.budget.room(2)
+            await spare_living(tickets, self._living)
+            document = await self._read()
+            config = self._edited(document, [ticket for ticket in tickets if ticket.error is None])
+            if config == document.ingress.config:
+                return True
+            began = self._now()
+            try:
+                body = {"config": config}
+                before = document.ended + MAX_AGE
+                reply = await self._client.call(
+                    "PUT", Endpoint.TUNNEL, body=body, before=before, accept=_accept_written
+                )
+            except (errors.OutcomeUnknownError, asyncio.CancelledError):
+                self._document = None
+                raise
+            return self._is_next(document, self._take(reply, began))
+
+    def _is_next(self, read: _Document, written: _Document) -> bool:
+        if read.version is None or written.version is None or written.version <= read.version + 1:
+            return True
+        self._on_overwrite(read.version, written.version)
+        return False
+
+    def _edited(self, document: _Document, tickets: Tickets) -> dict[str, Any]:
+        add: set[TunnelRule] = set()
+        drop: set[TunnelRule] = set()
+        for ticket in tickets:
+            if isinstance(ticket.wish, Remove):
+                drop |= self._removable(document, ticket, ticket.wish)
+            elif foreign := self._foreign(document, ticket.wish):
+                ticket.error = document.ingress.conflict(foreign)
+            else:
+                add |= set(ticket.wish.rules)
+                drop |= {
+                    old for old in ticket.wish.recorded if any(old.hostname == n.hostname for n in ticket.wish.rules)
+                }
+        return edit(document.ingress.config, add=add, drop=drop - add)
+
+    def _foreign(self, document: _Document, wish: Ensure) -> TunnelRule | None:
+        statuses = ((rule, document.ingress.status(rule, wish.recorded)) for rule in wish.rules)
+        return next((rule for rule, status in statuses if status is Status.FOREIGN), None)
+
+    def _removable(self, document: _Document, ticket: Ticket[Wish], wish: Remove) -> set[TunnelRule]:
+        ours = self._ours(document, wish.session, wish.recorded)
+        doubtful = self._ours(document, wish.session, wish.recorded, (Claim.UNKNOWN,))
+        left = {rule for rule in (*ours, *doubtful) if rule.hostname not in wish.keep}
+        if any(rule not in ours for rule in left):
+            ticket.error = TransientError(
+                "RecordUnknown", "the rule's DNS record was not seen yet, it stands for the rule"
+            )
+            return set()
+        return left
+
+    def _ours(
+        self,
+        document: _Document,
+        session: str,
+        recorded: Sequence[TunnelRule],
+        claims: Sequence[Claim] = (Claim.OURS, Claim.NOBODY),
+    ) -> list[TunnelRule]:
+        """The session's rules that are ours: the Pod's record says so, or the service and the record at the name do.
+
+        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan.
+        """
+        by_claim = self._profile.service
+        rules = document.by_session.get(session, ())
+        return [r for r in rules if r in recorded or (r.service == by_claim and self._claim(r.hostname) in claims)]
+
+
+def _accept_written(reply: Mapping[str, Any]) -> None:
+    match reply:
+        case {"result": {"config": {"ingress": list()} as config}} if _is_readable(config):
+            return
+    raise errors.OutcomeUnknownError("CloudflareError", "the reply to a write does not show the tunnel's configuration")
+
+
+def _accept(reply: Mapping[str, Any]) -> None:
+    match reply:
+        case {"result": {"source": "local"}}:
+            raise errors.shared("TunnelLocallyManaged")
+        case {"result": {"config": config}} if _is_readable(config):
+            return
+    raise TransientError("CloudflareError", "the reply does not show the tunnel's configuration")
+
+
+def _is_readable(config: object) -> bool:
+    match config:
+        case None | {"ingress": None}:
+            return True
+        case {"ingress": list(rules)}:
+            return all(isinstance(rule, dict) for rule in rules)
+    return isinstance(config, dict) and "ingress" not in config

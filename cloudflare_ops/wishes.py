@@ -1,0 +1,39 @@
+"""Wishes to remove, common to `dns` and `tunnel`, and the proof they need when a write is composed."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Set
+from dataclasses import dataclass
+from typing import Any
+
+from cloudflare_ops.coalesce import Ticket
+from fsm.desired import TunnelRule
+from fsm.errors import SessionError, StaleError
+
+Living = Callable[[Collection[str]], Awaitable[Set[str]]]
+
+
+@dataclass(frozen=True)
+class Remove:
+    """Of what is ours of this session, only the names in `keep` are left; `recorded`: rules that its Pod holds."""
+
+    session: str
+    keep: tuple[str, ...]
+    recorded: tuple[TunnelRule, ...] = ()
+
+
+async def spare_living(tickets: Iterable[Ticket[Any]], living: Living) -> None:
+    """Fail the removals of everything of a session that has a live Pod, or of which nobody can tell.
+
+    A removal with names to keep is the session's own renaming: it has a live Pod by its nature.
+    """
+    total = [t for t in tickets if isinstance(t.wish, Remove) and not t.wish.keep and t.error is None]
+    if not total:
+        return
+    try:
+        alive = await living(sorted({ticket.wish.session for ticket in total}))
+    except SessionError as error:
+        for ticket in total:
+            ticket.error = error
+        return
+    for ticket in total:
+        if ticket.wish.session in alive:
+            ticket.error = StaleError("SessionLives", "the session has a live Pod; nothing was removed")
