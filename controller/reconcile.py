@@ -12,7 +12,7 @@ from datetime import datetime
 
 from controller.memory import Memory
 from controller.perform import Performer
-from controller.ports import Dns, Pods, Routes, Tunnel
+from controller.ports import Dns, Leadership, Pods, Routes, Tunnel
 from controller.problems import Problems
 from controller.report import Reporter
 from controller.witness import Witness
@@ -52,6 +52,7 @@ class Reconciler:
         profile: Profile,
         world: World,
         perform: Performer,
+        leadership: Leadership,
         witness: Witness,
         memory: Memory,
         report: Reporter,
@@ -62,6 +63,7 @@ class Reconciler:
         self._profile = profile
         self._world = world
         self._perform = perform
+        self._leadership = leadership
         self._witness = witness
         self._memory = memory
         self._report = report
@@ -139,6 +141,8 @@ class Reconciler:
         record = replace(record, revision=record.revision + 1)
         if seen.carrier is not None:
             async with self._writes:
+                if self._leadership.remaining() <= 0:
+                    raise NotLeadingError
                 await self._world.pods.write(seen.carrier, codec.render(record), codec.KEYS)
         self._failed_writes.pop(seen.session, None)
         self._problems.clear("write the record")

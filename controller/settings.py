@@ -24,6 +24,7 @@ _SUFFIX = re.compile(r"-[-a-z0-9]{0,49}[a-z0-9]")
 # A label value of Kubernetes and a part of the record's comment (100 characters on Cloudflare's Free plan).
 _OWNER = re.compile(r"[a-z0-9]([-a-z0-9.]{0,43}[a-z0-9])?")
 _SELECTOR = re.compile(r"[-A-Za-z0-9_./=!,() ]+")
+_HOST = re.compile(r"[-0-9A-Za-z.:]+")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -50,7 +51,8 @@ class Settings:
     ingressroute_namespace: str
     oauth2_chain_middleware: str
     router_service_name: str
-    health_port: int
+    health_host: str  # "": all addresses
+    health_port: int  # 0: any free port, which is logged
     owner_id: str
     owner_id_previous: tuple[str, ...]
     lease_name: str
@@ -98,7 +100,8 @@ class Settings:
             router_service_name=read.optional(
                 "ROUTER_SERVICE_NAME", "opencode-router", _matches(_NAME, "the name of a Service")
             ),
-            health_port=int(read.optional("HEALTH_PORT", "8080", _number("a port", 1, 65535))),
+            health_host=read.optional("HEALTH_HOST", "", _matches(_HOST, "an address to listen on")),
+            health_port=int(read.optional("HEALTH_PORT", "8080", _number("a port", 0, 65535))),
             owner_id=read.optional("OWNER_ID", namespace, _matches(_OWNER, "at most 45 of a-z, 0-9, - and .")),
             owner_id_previous=_split(read.optional("OWNER_ID_PREVIOUS", "", _owners)),
             lease_name=read.optional(

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
-from fsm.errors import ConflictError, NotLeadingError, PermanentError, SharedError, StaleError, TransientError
+from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
 
 
@@ -172,9 +172,9 @@ async def test_a_lost_compare_and_set_is_decided_anew_from_what_is_there(world: 
 async def test_a_replica_that_does_not_lead_any_more_stops_quietly(world: Fixture) -> None:
     world.pods.add()
     world.looked()
-    world.pods.failures.append(NotLeadingError())
+    world.lease.left = 0
     assert await world.reconcile(HASH) is None
-    assert world.calls == ["write Pending"]
+    assert world.calls == []
 
 
 async def test_failed_writes_of_the_record_back_off(world: Fixture) -> None:

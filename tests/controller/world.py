@@ -193,6 +193,14 @@ class FakeEvents:
         self.posted.append((reason, note, warning))
 
 
+class FakeLease:
+    def __init__(self) -> None:
+        self.left = 15.0
+
+    def remaining(self) -> float:
+        return self.left
+
+
 class NoCensus:
     def running(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -209,6 +217,7 @@ class Fixture:
         self.tunnel = FakeTunnel("rules", self.clock, self.calls)
         self.routes = FakeRoutes("routes", self.clock, self.calls)
         self.events = FakeEvents()
+        self.lease = FakeLease()
         self.metrics = Metrics()
         self.problems = Problems()
         self.witness = Witness(self.clock)
@@ -222,6 +231,7 @@ class Fixture:
             profile=profile,
             world=self.world,
             perform=Performer(self.dns, self.tunnel, self.routes),
+            leadership=self.lease,
             witness=self.witness,
             memory=self.memory,
             report=Reporter(self.events, self.metrics),

@@ -1,0 +1,5 @@
+"""`python -m controller` is the installed script."""
+
+from controller.cli import main
+
+main()

@@ -1,0 +1,244 @@
+"""The operator: clients, caches, election and health, put together and kept running until somebody says stop.
+
+`cli` calls `run`. Order of a start: health server, watches, election; of a stop: the election's work ends first (a write
+in flight may finish), the lease is released, then everything else goes. Neither Kubernetes nor Cloudflare being down or
+wrong ends the process, at the start or later.
+"""
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Never
+
+from cloudflare_ops.transport import SdkTransport, Transport
+from controller import clock, sweep_request
+from controller.background import Work
+from controller.health import Health
+from controller.living import SharedLiving
+from controller.metrics import Metrics
+from controller.problems import Problems
+from controller.report import Reporter
+from controller.settings import Settings
+from controller.status import Status
+from controller.term import Base, Term
+from controller.witness import Witness
+from fsm.errors import PermanentError
+from fsm.observation import PodFacts
+from k8s.client import Kube, connect
+from k8s.elector import Elector
+from k8s.events import Events
+from k8s.lease_store import LeaseStore
+from k8s.pods import Pods
+from k8s.routes import Routes
+
+_log = logging.getLogger(__name__)
+
+PRUNE = 60.0  # seconds between two looks at what a standby may forget
+INVALID_HASH = (
+    "InvalidSessionHash: the label opencode.ai/session-hash is not 12 lower-case hex digits, so this Pod gets no "
+    "hostname. Correct the label"
+)
+
+
+class UnusableError(PermanentError):
+    """The surroundings cannot be used at all (no kubeconfig, port taken): the process ends with exit code 2."""
+
+
+async def run(settings: Settings) -> int:
+    """Run the operator until SIGTERM or SIGINT; returns the exit code.
+
+    Raises:
+        UnusableError: it cannot even start.
+    """
+    stop = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    async with worlds(settings) as (kube, transport):
+        operator = Operator(settings, kube, transport)
+        await operator.run(stop)
+    return 0
+
+
+@asynccontextmanager
+async def worlds(settings: Settings) -> AsyncIterator[tuple[Kube, Transport]]:
+    """Connections to both APIs.
+
+    Raises:
+        UnusableError: no API server is configured.
+    """
+    transport = SdkTransport(settings.cf_api_token, base_url=settings.cloudflare_base_url)
+    try:
+        async with connect() as kube:
+            yield kube, transport
+    except PermanentError as error:
+        if error.reason != "KubernetesUnconfigured":
+            raise
+        raise UnusableError(error.reason, error.text, error.remedy) from error
+    finally:
+        await transport.close()
+
+
+class Operator:
+    """One replica."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        kube: Kube,
+        transport: Transport,
+        *,
+        now: Callable[[], float] = clock.monotonic,
+        wall: Callable[[], datetime] = clock.wall,
+        rng: random.Random | None = None,
+    ) -> None:
+        rng = rng or random.Random()  # noqa: S311 (jitter, and a name that no other process has: no secret)
+        self._settings = settings
+        self._term: Term | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+        self._invalid: dict[str, PodFacts] = {}
+        self.problems = Problems()
+        self.metrics = Metrics()
+        self.witness = Witness(now)
+        self.elector = Elector(
+            LeaseStore(kube, namespace=settings.watch_namespace, name=settings.lease_name),
+            identity=f"{settings.pod_name}_{rng.getrandbits(32):08x}",
+            duration=settings.lease_duration,
+            now=now,
+            wall=wall,
+            on_annotations=self._on_lease,
+            jitter=rng.random,
+        )
+        self.pods = Pods(
+            kube,
+            namespace=settings.watch_namespace,
+            selector=settings.pod_label_selector,
+            now=now,
+            on_change=self._changed,
+            on_gone=self.witness.permit,
+            on_invalid=self._found_invalid,
+        )
+        living = SharedLiving(self.pods.live)
+        self.routes = Routes(
+            kube,
+            namespace=settings.ingressroute_namespace,
+            owners=(settings.owner_id, *settings.owner_id_previous),
+            living=living,
+            remaining=self.elector.remaining,
+            now=now,
+            on_change=self._changed,
+            time_limit=settings.call_limit,
+        )
+        self.events = Events(kube, instance=settings.pod_name, wall=wall)
+        self.base = Base(
+            settings=settings,
+            transport=transport,
+            pods=self.pods,
+            routes=self.routes,
+            living=living,
+            leadership=self.elector,
+            witness=self.witness,
+            report=Reporter(self.events, self.metrics),
+            problems=self.problems,
+            metrics=self.metrics,
+            caches_complete=self.caches_complete,
+            now=now,
+            wall=wall,
+            random=rng.random,
+        )
+        self._status = Status(self, now)
+
+    @property
+    def term(self) -> Term | None:
+        """What runs while this replica leads."""
+        return self._term
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set.
+
+        Raises:
+            UnusableError: the health port cannot be had.
+        """
+        async with self._health_server(), asyncio.TaskGroup() as self._tasks:
+            followers = [self._tasks.create_task(work()) for work in (*self.followers(), self._prune)]
+            election = self._tasks.create_task(self.elector.run(self._lead), name="election")
+            await stop.wait()
+            _log.info("stopping")
+            election.cancel()
+            await asyncio.wait([election])
+            for follower in followers:
+                follower.cancel()
+
+    def followers(self) -> tuple[Work, ...]:
+        """The watches: they run on the leader and on the standby."""
+        return (self.pods.reflector.run, self.routes.reflector.run)
+
+    def caches_complete(self) -> bool:
+        """Whether both watches have listed everything and go on."""
+        reflectors = (self.pods.reflector, self.routes.reflector)
+        return all(reflector.synced.is_set() and reflector.problem is None for reflector in reflectors)
+
+    @asynccontextmanager
+    async def _health_server(self) -> AsyncIterator[None]:
+        settings = self._settings
+        health = Health(
+            status=self._status.report, stuck=self._status.stuck, refresh=self._status.refresh, metrics=self.metrics
+        )
+        try:
+            runner, port = await health.start(settings.health_host or None, settings.health_port)
+        except OSError as error:
+            text = f"port {settings.health_port} for /healthz cannot be had ({error.strerror})"
+            raise UnusableError("HealthPortTaken", text, "set HEALTH_PORT to a free port") from error
+        _log.info("serving /healthz", extra={"port": port})
+        try:
+            yield
+        finally:
+            await runner.cleanup()
+
+    async def _lead(self) -> None:
+        _log.info("leading")
+        self._term = term = Term(self.base)
+        try:
+            for pod in self._invalid.values():
+                await self._tell_invalid(pod)
+            self._on_lease(self.elector.facts.annotations)
+            await term.run()
+        finally:
+            self._term = None
+            _log.info("not leading any more")
+
+    def _changed(self, session: str) -> None:
+        if self._term is not None:
+            self._term.queue.add(session)
+
+    def _found_invalid(self, name: str, namespace: str, uid: str, label: str) -> None:
+        pod = PodFacts(namespace, name, uid, "", "", deleting=False, resource_version="", first_seen=0.0)
+        self._invalid[uid] = pod
+        _log.warning("%s", INVALID_HASH, extra={"pod": name, "label": label[:63]})
+        if self._term is not None and self._tasks is not None:
+            self._tasks.create_task(self._tell_invalid(pod))
+
+    async def _tell_invalid(self, pod: PodFacts) -> None:
+        reason, _, note = INVALID_HASH.partition(": ")
+        await self.events.post(pod, reason=reason, note=note, warning=True)
+
+    def _on_lease(self, annotations: Mapping[str, str]) -> None:
+        """A person may have asked for a sweep; only the leader answers."""
+        request = sweep_request.pending(annotations)
+        if request and self._term and self._tasks:
+            self._tasks.create_task(self._answer(request, self._term))
+
+    async def _answer(self, request: sweep_request.Request, term: Term) -> None:
+        plan = await term.resync.once(force=True)
+        error = "" if plan else "; ".join(self.problems.report().values()) or "the caches are not complete yet"
+        result = sweep_request.Result(request.id, tuple(sorted(plan.due)) if plan else (), error)
+        self.elector.annotate(sweep_request.RESULT, sweep_request.render(result))
+
+    async def _prune(self) -> Never:
+        while True:
+            await asyncio.sleep(PRUNE)
+            if self._term is None:
+                self.witness.prune()

@@ -1,0 +1,80 @@
+"""The facts behind `/healthz` and the gauges: gathered from `app`'s parts when somebody asks."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from fsm.observation import carrier_of
+from fsm.session import PREFIX
+from fsm.states import State
+
+if TYPE_CHECKING:
+    from controller.app import Operator
+
+# An elector that did not finish a try for so many lease durations hangs: each request has a limit far below.
+STUCK_AFTER = 4
+
+
+class Status:
+    """Answers for one operator."""
+
+    def __init__(self, operator: "Operator", now: Callable[[], float]) -> None:
+        self._operator = operator
+        self._now = now
+
+    def report(self) -> Mapping[str, object]:
+        """The body of `/healthz`."""
+        operator = self._operator
+        return {
+            "role": "leader" if operator.term else "standby",
+            "leader": operator.elector.facts.holder,
+            "watches": {name: self._watch(reflector) for name, reflector in self._reflectors().items()},
+            "cloudflare": self._cloudflare(),
+            "problems": self.problems(),
+        }
+
+    def problems(self) -> Mapping[str, str]:
+        """Topic -> what is wrong, with remedy."""
+        operator = self._operator
+        found: dict[str, object] = {f"watch {name}": part.problem for name, part in self._reflectors().items()}
+        found |= {"lease": operator.elector.problem, "events": operator.events.problem}
+        if operator.term:
+            found |= {f"cloudflare {error.reason}": error for error in operator.term.client.problems}
+        return {topic: str(error) for topic, error in found.items() if error} | operator.problems.report()
+
+    def stuck(self) -> str:
+        """What only a restart mends, or nothing."""
+        elector, limit = self._operator.elector, STUCK_AFTER * self._operator.base.settings.lease_duration
+        silent = self._now() - elector.last_attempt
+        return f"the lease task has not tried anything for {silent:.0f} s" if silent > limit else ""
+
+    def refresh(self) -> None:
+        """Set the gauges."""
+        operator, metrics = self._operator, self._operator.metrics
+        metrics.leader.set(1 if operator.term else 0)
+        metrics.problems.set(len(self.problems()))
+        if operator.term:
+            metrics.budget_left.set(operator.term.client.budget.left)
+        states = Counter(self._state(session) for session in operator.pods.sessions())
+        for state in (*(state.value for state in State), "none"):
+            metrics.sessions.labels(state).set(states[state])
+
+    def _state(self, session: str) -> str:
+        carrier = carrier_of(self._operator.pods.of(session))
+        text = carrier.annotations.get(PREFIX + "state", "") if carrier else ""
+        return text if text in {state.value for state in State} else "none"
+
+    def _reflectors(self) -> Mapping[str, Any]:
+        return {"pods": self._operator.pods.reflector, "ingressroutes": self._operator.routes.reflector}
+
+    def _watch(self, reflector: Any) -> Mapping[str, object]:
+        return {"synced": reflector.synced.is_set(), "heard_seconds_ago": self._ago(reflector.last_sync)}
+
+    def _cloudflare(self) -> Mapping[str, object]:
+        term = self._operator.term
+        if term is None:
+            return {}
+        return {"success_seconds_ago": self._ago(term.client.last_success), "budget_left": term.client.budget.left}
+
+    def _ago(self, time: float | None) -> float | None:
+        return None if time is None else round(self._now() - time, 1)

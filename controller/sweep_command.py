@@ -1,0 +1,137 @@
+"""`sweep`, the command for people: lists what is ours and has no Pod (`--dry-run`), or has it removed (`--force`).
+
+`cli` calls `run`. A dry run reads everything itself and writes nothing anywhere. A forced sweep asks the leader by an
+annotation on the Lease and waits for the answer; when nobody leads, it takes the Lease and does the work itself.
+"""
+
+import asyncio
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from controller import sweep_request
+from controller.app import Operator, worlds
+from controller.background import background
+from controller.settings import Settings
+from controller.sweep_request import Request, Result
+from controller.term import Term
+from fsm.errors import SessionError, TransientError
+from fsm.orphans import SweepPlan, plan
+from k8s.lease_store import LeaseStore
+
+ANSWER_WITHIN = 60.0  # seconds: a leader looks at Cloudflare before it answers
+ASK_AGAIN = 0.5  # seconds between two looks at the Lease
+
+
+async def run(settings: Settings, *, force: bool) -> int:
+    """Carry the command out; returns the exit code.
+
+    Raises:
+        SessionError: one of the two worlds cannot be read, or the leader could not do it.
+    """
+    async with worlds(settings) as (kube, transport):
+        operator = Operator(settings, kube, transport)
+        if not force:
+            return await _dry_run(operator)
+        store = LeaseStore(kube, namespace=settings.watch_namespace, name=settings.lease_name)
+        if await _is_led(store, settings.lease_duration):
+            return _told(await _ask(store))
+        return await _alone(operator)
+
+
+async def _dry_run(operator: Operator) -> int:
+    async with _watching(operator):
+        term = Term(operator.base)
+        orphans = await _orphans(operator, term)
+    for session in sorted(orphans.due):
+        names = _names(term, session)
+        sys.stdout.write(f"{session}  {', '.join(names)}\n")
+    sys.stdout.write(f"{len(orphans.due)} of {len(term.sweep.owned())} sessions of ours have no Pod\n")
+    return 0
+
+
+async def _orphans(operator: Operator, term: Term) -> SweepPlan:
+    await term.resync.look()
+    owned = term.sweep.owned()
+    living = await operator.base.living(owned)
+    going = frozenset(session for session in operator.pods.sessions() if session not in living)
+    return plan(owned, living | going, {}, now=0.0, grace=0.0, force=True)
+
+
+def _names(term: Term, session: str) -> list[str]:
+    sights = (term.world.dns.sight(session, ()), term.world.tunnel.sight(session, (), ()))
+    found = {name for sight in (*sights, term.world.routes.sight(session, ())) for name in sight.ours}
+    return sorted(found)
+
+
+@asynccontextmanager
+async def _watching(operator: Operator) -> AsyncIterator[None]:
+    """The caches, complete."""
+    async with background(*operator.followers()):
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await operator.pods.reflector.synced.wait()
+                await operator.routes.reflector.synced.wait()
+        except TimeoutError:
+            raise operator.pods.reflector.problem or operator.routes.reflector.problem or _SLOW from None
+        yield
+
+
+async def _is_led(store: LeaseStore, duration: float) -> bool:
+    """Whether somebody holds the Lease and shows a sign of life within its duration."""
+    first = await store.facts()
+    if not first.holder:
+        return False
+    deadline = asyncio.get_running_loop().time() + max(duration, first.duration) + 1
+    while asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(ASK_AGAIN)
+        facts = await store.facts()
+        if facts.token != first.token:
+            return bool(facts.holder)
+    return False
+
+
+async def _ask(store: LeaseStore) -> Result:
+    request = Request(uuid.uuid4().hex)
+    await store.annotate({sweep_request.REQUEST: sweep_request.render(request)})
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN):
+            while True:
+                result = sweep_request.answered((await store.facts()).annotations, request.id)
+                if result is not None:
+                    return result
+                await asyncio.sleep(ASK_AGAIN)
+    except TimeoutError:
+        raise TransientError("SweepUnanswered", "the leader did not answer", "look at its log and /healthz") from None
+
+
+async def _alone(operator: Operator) -> int:
+    released: list[str] = []
+
+    async def work() -> None:
+        term = Term(operator.base)
+        async with background(*term.writers()):
+            decided = await term.resync.once(force=True)
+            if decided is None:
+                raise TransientError("SweepFailed", "; ".join(operator.problems.report().values()))
+            released.extend(sorted(decided.due))
+            await term.queue.idle()
+            await term.queue.stop()
+
+    async with _watching(operator):
+        await operator.elector.run(work)
+    return _told(Result("", tuple(released)))
+
+
+def _told(result: Result) -> int:
+    if result.error:
+        sys.stderr.write(f"the leader could not sweep: {result.error}\n")
+        return 1
+    for session in result.released:
+        sys.stdout.write(f"{session}\n")
+    sys.stdout.write(f"{len(result.released)} sessions released for removal\n")
+    return 0
+
+
+_SLOW: SessionError = TransientError("NotSynced", "the watches did not come to an end of their lists")

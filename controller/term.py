@@ -1,0 +1,154 @@
+"""One term of leadership: everything that only a leader runs, made anew for each term.
+
+`app` runs it when the elector says so, and cancels it when the lease is lost or the process stops. A new leader begins
+with fresh looks and half the budget because nothing of an earlier term is left in here. The caches of Pods and routes
+are the process's own and stay warm.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cloudflare_ops.client import Client
+from cloudflare_ops.coalesce import Census
+from cloudflare_ops.dns import Dns
+from cloudflare_ops.transport import Transport
+from cloudflare_ops.tunnel import Tunnel
+from controller.background import Work
+from controller.memory import Memory
+from controller.metrics import Metrics
+from controller.perform import Performer
+from controller.ports import Leadership, Living, Pods, Routes
+from controller.problems import Problems
+from controller.queue import Queue
+from controller.reconcile import Reconciler, World
+from controller.report import Reporter
+from controller.resync import Resync
+from controller.settings import Settings
+from controller.sweep import Sweep
+from controller.witness import Witness
+
+
+@dataclass(frozen=True)
+class Base:
+    """What outlives a term."""
+
+    settings: Settings
+    transport: Transport
+    pods: Pods
+    routes: Routes
+    living: Living
+    leadership: Leadership
+    witness: Witness
+    report: Reporter
+    problems: Problems
+    metrics: Metrics
+    caches_complete: Callable[[], bool]
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+    random: Callable[[], float]
+
+
+class Term:
+    """The leader's half of the operator."""
+
+    def __init__(self, base: Base) -> None:
+        self._base = base
+        self._settings = base.settings
+        self.census = Census()
+        self.client = self._make_client()
+        self.world = self._make_world()
+        self.queue = Queue(self._make_reconciler(), self.census)
+        self.sweep = self._make_sweep()
+        self.resync = self._make_resync()
+
+    async def run(self) -> None:
+        """Lead until cancelled; what is in flight to Cloudflare then ends first (its time limit bounds it)."""
+        try:
+            self._add_all()
+            async with asyncio.TaskGroup() as tasks:
+                for work in (*self.writers(), self.resync.run):
+                    tasks.create_task(work(), name=f"leader: {work.__qualname__}")
+        finally:
+            await self.queue.stop()
+
+    def writers(self) -> tuple[Work, ...]:
+        """What has to run for anything to be written to Cloudflare."""
+        return (self.client.run, self._dns.run, self._tunnel.run)
+
+    def _add_all(self) -> None:
+        for session in self._base.pods.sessions() | self._base.witness.sessions():
+            self.queue.add(session)
+
+    def _overwritten(self, read: int, written: int) -> None:
+        """Cloudflare let us write over a version that we had not read: all that is left to do is to say so."""
+        self._base.metrics.overwrites.inc()
+        self._base.problems.tell(
+            "tunnel overwritten",
+            f"TunnelOverwritten: somebody wrote the tunnel configuration between our read of version {read} and our "
+            f"write of version {written}; their edit may be lost. Apply it again, and see the README on other writers",
+        )
+
+    def _make_client(self) -> Client:
+        return Client(
+            self._base.transport,
+            zone=self._settings.cf_zone_id,
+            tunnel=self._settings.cf_tunnel_id,
+            now=self._base.now,
+            remaining=self._base.leadership.remaining,
+            on_recovered=self._add_all,
+            budget=self._settings.cf_request_budget,
+            limit=self._settings.call_limit,
+        )
+
+    def _make_world(self) -> World:
+        profile, base = self._settings.profile, self._base
+        self._dns = Dns(self.client, profile, living=base.living, census=self.census, now=base.now)
+        self._tunnel = Tunnel(
+            self.client,
+            profile,
+            claim=self._dns.claim,
+            living=base.living,
+            census=self.census,
+            now=base.now,
+            on_overwrite=self._overwritten,
+        )
+        return World(base.pods, self._dns, self._tunnel, base.routes)
+
+    def _make_reconciler(self) -> Reconciler:
+        return Reconciler(
+            profile=self._settings.profile,
+            world=self.world,
+            perform=Performer(self._dns, self._tunnel, self._base.routes),
+            leadership=self._base.leadership,
+            witness=self._base.witness,
+            memory=Memory(),
+            report=self._base.report,
+            problems=self._base.problems,
+            wall=self._base.wall,
+            random=self._base.random,
+        )
+
+    def _make_sweep(self) -> Sweep:
+        return Sweep(
+            world=self.world,
+            witness=self._base.witness,
+            problems=self._base.problems,
+            metrics=self._base.metrics,
+            add=self.queue.add,
+            now=self._base.now,
+            grace=self._settings.orphan_grace,
+        )
+
+    def _make_resync(self) -> Resync:
+        return Resync(
+            world=self.world,
+            sweep=self.sweep,
+            witness=self._base.witness,
+            problems=self._base.problems,
+            add=self.queue.add,
+            caches_complete=self._base.caches_complete,
+            now=self._base.now,
+            interval=self._settings.resync_interval,
+        )
