@@ -1,0 +1,54 @@
+"""What stands around the operator in production: Traefik, the sign-in service, a namespace with the router in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.controlplane import ControlPlane, Proxy, traefik
+from tests.controlplane.services import external_service
+
+HERE = Path(__file__).parent
+CHAIN = "opencode-router-oauth2-chain"
+SIGN_IN_SERVICE = "oauth2-proxy-users.oauth2-proxy.svc:80"
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("cluster")
+
+
+@pytest.fixture(scope="session")
+def sign_in_service(cluster: ControlPlane) -> str:
+    """The Service that the sign-in routes of all namespaces point at, as an `Answer` names it."""
+    cluster.kubectl("create", "namespace", "oauth2-proxy")
+    cluster.apply(external_service("oauth2-proxy", "oauth2-proxy-users"))
+    return SIGN_IN_SERVICE
+
+
+@pytest.fixture(scope="session")
+def proxy(cluster: ControlPlane, sign_in_service: str) -> Iterator[Proxy]:
+    """Traefik, set up as the README asks for it."""
+    with traefik(cluster, cross_namespace=True) as running:
+        yield running
+
+
+@pytest.fixture
+def router_namespace(cluster: ControlPlane, namespace: str) -> str:
+    """A namespace with the router's Service `opencode-router` and its middleware chain.
+
+    A request that has passed the chain has the header `X-Chain: passed`.
+    """
+    cluster.apply(
+        external_service(namespace, "opencode-router"),
+        _middleware(namespace, CHAIN, {"chain": {"middlewares": [{"name": "mark"}]}}),
+        _middleware(namespace, "mark", {"headers": {"customRequestHeaders": {"X-Chain": "passed"}}}),
+    )
+    return namespace
+
+
+def _middleware(namespace: str, name: str, spec: dict[str, object]) -> dict[str, object]:
+    metadata = {"namespace": namespace, "name": name}
+    return {"apiVersion": "traefik.io/v1alpha1", "kind": "Middleware", "metadata": metadata, "spec": spec}
