@@ -4,6 +4,7 @@ Watched for `controller.queue` (each changed session is a key), asked by `contro
 removes something (`live`). Other people's annotations may be secrets: they are dropped while parsing.
 """
 
+import random
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Set
@@ -44,6 +45,7 @@ class Pods:
         on_gone: Callable[[str], None],
         on_invalid: Callable[[str, str, str, str], None],
         time_limit: float = 10.0,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._kube = kube
         self._path = f"/api/v1/namespaces/{namespace}/pods"
@@ -62,6 +64,7 @@ class Pods:
             now=now,
             selector=selector,
             is_metadata=True,
+            jitter=jitter,
         )
 
     def of(self, session: str) -> tuple[PodFacts, ...]:

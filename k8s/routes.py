@@ -5,12 +5,13 @@ a foreign route of a wanted name has to be seen before anything is made. Written
 goes into the cache at once, so that no look is needed after it.
 """
 
+import random
 from collections.abc import Awaitable, Callable, Collection, Set
 
 from fsm.desired import ROUTE_API, Route
 from fsm.errors import GoneError, NotLeadingError, StaleError, TransientError
 from fsm.observation import NEVER, Sight, Status
-from fsm.session import MANAGER
+from fsm.session import MANAGER, hash_of_route
 from k8s import route_facts
 from k8s.cache import Change, Entry
 from k8s.client import Kube, Object
@@ -41,6 +42,7 @@ class Routes:
         now: Callable[[], float],
         on_change: Callable[[str], None],
         time_limit: float = 10.0,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
         self._kube = kube
         self._namespace = namespace
@@ -55,16 +57,21 @@ class Routes:
         # What the server makes of a manifest, where that is more (defaults of the CRD): without it, such a route
         # would be applied again for ever. Wanted digest by name, and the digest that came back.
         self._accepted: dict[str, tuple[str, str]] = {}
-        # Names of which a write's outcome is not known, and when we gave up waiting for it.
-        self._doubts: dict[str, float] = {}
+        # By session and name: a write whose outcome is not known, and when we gave up waiting for it.
+        self._doubts: dict[str, dict[str, float]] = {}
         self.reflector: Reflector[RouteFacts] = Reflector(
-            kube, self._path, parse=lambda item, _: route_facts.parse(item), on_change=self._changed, now=now
+            kube,
+            self._path,
+            parse=lambda item, _: route_facts.parse(item),
+            on_change=self._changed,
+            now=now,
+            jitter=jitter,
         )
 
     def sight(self, session: str, wanted: tuple[Route, ...]) -> Sight:
         """What was last seen of `wanted`, and of every other route of this session that is ours."""
         ours = tuple(entry.facts.name for entry in self._ours(session))
-        if not self.reflector.synced.is_set() or self._is_doubtful(session, wanted):
+        if not self.reflector.synced.is_set() or self._is_doubtful(session):
             return Sight(Status.UNKNOWN, ours=ours)
         seen = [self._seen(route) for route in wanted]
         # The worst part speaks for the session; bad news by its newest evidence, good news by its oldest.
@@ -93,8 +100,8 @@ class Routes:
         """
         for route in routes:
             seen = self._seen(route)
-            is_proven = seen.status is Status.PRESENT and seen.began >= since
-            if not is_proven or self._is_doubtful_name(route.name):
+            doubt = self._doubts.get(_session(route.name), {}).get(route.name, NEVER)
+            if seen.status is not Status.PRESENT or seen.began < max(since, doubt):
                 await self._apply(route)
 
     async def remove(self, session: str, keep: tuple[str, ...]) -> None:
@@ -104,7 +111,7 @@ class Routes:
             StaleError: nothing is kept and the hash has a live Pod, or somebody changed a route meanwhile.
             NotLeadingError: the lease is too short for a write.
         """
-        if not self.reflector.synced.is_set() or self._is_doubtful(session, ()):
+        if not self.reflector.synced.is_set() or self._is_doubtful(session):
             await self.look(self._now())
         if not keep and await self._living((session,)):
             raise StaleError("SessionLives", "the session has a live Pod again")
@@ -134,15 +141,18 @@ class Routes:
         accepted = entry.facts.digest == wanted or self._accepted.get(route.name) == (wanted, entry.facts.digest)
         return accepted and not entry.facts.deleting
 
-    def _is_doubtful(self, session: str, wanted: tuple[Route, ...]) -> bool:
-        names = {route.name for route in wanted} | self._names.get(session, set())
-        return any(self._is_doubtful_name(name) for name in names)
+    def _is_doubtful(self, session: str) -> bool:
+        """Whether a route of the session was not read since a write of it was given up."""
+        return any(self._last_read(name) < at for name, at in self._doubts.get(session, {}).items())
 
-    def _is_doubtful_name(self, name: str) -> bool:
-        """Whether nothing was read of the name since a write of it was given up."""
+    def _doubt(self, name: str) -> None:
+        doubts = {session: names for session, names in self._doubts.items() if self._is_doubtful(session)}
+        session = _session(name)
+        self._doubts = doubts | {session: doubts.get(session, {}) | {name: self._now()}}
+
+    def _last_read(self, name: str) -> float:
         entry = self.reflector.get(name)
-        read = entry.began if entry else self.reflector.missing_since(name)
-        return read < self._doubts.get(name, NEVER)
+        return entry.began if entry else self.reflector.missing_since(name)
 
     async def _apply(self, route: Route) -> None:
         known = self.reflector.get(route.name)
@@ -200,8 +210,7 @@ class Routes:
             await self._reread(name)
             raise
         except TransientError:
-            doubts = {other: at for other, at in self._doubts.items() if self._is_doubtful_name(other)}
-            self._doubts = doubts | {name: self._now()}
+            self._doubt(name)
             raise
 
     async def _reread(self, name: str) -> None:
@@ -227,3 +236,7 @@ class Routes:
             self._names.setdefault(change.new.session, set()).add(change.new.name)
         for session in {facts.session for facts in (change.old, change.new) if facts}:
             self._on_change(session)
+
+
+def _session(name: str) -> str:
+    return hash_of_route(name) or ""
