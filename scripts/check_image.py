@@ -112,7 +112,13 @@ def _from(image: Image, text: str) -> None:
     else:
         _copy_python(image.root / "usr/local")
     image.name, image.folder = name, "/"
-    image.environment = {"PATH": f"{image.root}/usr/local/bin:{_SYSTEM_PATH}", "LANG": "C.UTF-8"}
+    local = image.root / "usr/local"
+    # A Python with a shared library looks for it where it was built, and that may be closed to other users.
+    image.environment = {
+        "PATH": f"{local}/bin:{_SYSTEM_PATH}",
+        "LD_LIBRARY_PATH": f"{local}/lib",
+        "LANG": "C.UTF-8",
+    }
 
 
 def _copy_python(prefix: Path) -> None:
