@@ -106,7 +106,7 @@ class Tunnel:
             if not is_valid(rule):
                 text = f"{rule.hostname} -> {rule.service} is no rule that cloudflared takes"
                 raise PermanentError(
-                    "RuleInvalid", text, "ROUTER_SERVICE_URL must be scheme://host:port, without a path"
+                    "RuleRejected", text, "ROUTER_SERVICE_URL must be scheme://host:port, without a path"
                 )
         await self._group.join(Ensure(rules, recorded))
 
