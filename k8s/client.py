@@ -14,7 +14,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from fsm.errors import PermanentError, TransientError
+from fsm.errors import PermanentError, SessionError, TransientError
 from fsm.session import MANAGER
 from k8s import errors
 
@@ -200,8 +200,11 @@ def _object(content: bytes) -> Object:
 
 @contextmanager
 def _translated() -> Iterator[None]:
+    """Around the library alone. Whatever it raises is a failed call: its stack has errors outside every hierarchy
+    (a line beyond the limit is none of aiohttp's ClientErrors), and one that escaped would end a watch for good."""
     try:
         yield
-    # ValueError: a line beyond every limit, a broken header; ConfigException: the token file is empty for a moment.
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError, config.ConfigException) as error:
+    except SessionError:
+        raise
+    except Exception as error:
         raise errors.of_failure(error) from error

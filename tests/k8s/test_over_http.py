@@ -1,0 +1,237 @@
+"""The whole of `k8s` over real sockets, against the sandbox's API server."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fsm.codec import KEYS
+from fsm.desired import desired
+from fsm.errors import ConflictError, GoneError, StaleError
+from fsm.observation import Status
+from fsm.session import HASH_LABEL, OWNER_LABEL, Profile
+from k8s.client import HttpKube, connect
+from k8s.elector import Elector
+from k8s.events import Events
+from k8s.lease_store import LeaseStore
+from k8s.pods import Pods
+from k8s.routes import Routes
+from sandbox.kubernetes.api import Settings
+from sandbox.kubernetes.server import running
+from tests.k8s.test_client import kubeconfig
+from tests.k8s.virtual import now
+
+A = "aaaaaaaaaaaa"
+STATE = "cloudflare.opencode.ai/state"
+PODS = "/api/v1/namespaces/ns/pods"
+ROUTES = "/apis/traefik.io/v1alpha1/namespaces/ns/ingressroutes"
+PROFILE = Profile("example.org", "-oc", "http://r", "t.cfargotunnel.com", "ns", "router", "chain", owner="me")
+WANTED = desired(A, PROFILE).routes
+
+
+def pod(name: str = f"opencode-session-{A}") -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "opencode-router", HASH_LABEL: A}
+    metadata = {"name": name, "labels": labels, "annotations": {"opencode.ai/pod-secret": "s"}}
+    spec = {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+@dataclass
+class World:
+    url: str
+    kube: HttpKube
+    alive: set[str] = field(default_factory=set)
+    gone: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.pods = Pods(
+            self.kube,
+            namespace="ns",
+            selector="app.kubernetes.io/managed-by=opencode-router",
+            now=now,
+            on_change=self._tell,
+            on_gone=self.gone.append,
+            on_invalid=lambda *_: None,
+        )
+        self.routes = Routes(
+            self.kube,
+            namespace="ns",
+            owners=("me",),
+            living=self.pods.live,
+            remaining=lambda: 100.0,
+            now=now,
+            on_change=self._tell,
+        )
+
+    def _tell(self, _: str) -> None:
+        self.changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def control(self, method: str, knob: str, body: Any = None) -> None:
+        call = aiohttp.request(method, f"{self.url}/_sandbox/{knob}", json=body)
+        async with call as response:
+            assert response.status == 200, await response.text()
+
+
+@pytest.fixture(params=[True, False], ids=["streamed lists", "paged lists"])
+async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    async with (
+        running(settings=Settings(watchlist=request.param), namespaces=["ns"]) as url,
+        connect(kubeconfig(tmp_path, url)) as kube,
+        following(World(url, kube)) as world,
+    ):
+        yield world
+
+
+@asynccontextmanager
+async def following(world: World) -> AsyncIterator[World]:
+    reflectors = (world.pods.reflector, world.routes.reflector)
+    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+    try:
+        async with asyncio.timeout(20):
+            for reflector in reflectors:
+                await reflector.synced.wait()
+        yield world
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def test_a_pod_is_seen_written_to_and_seen_to_go(world: World) -> None:
+    await world.kube.request("POST", PODS, body=pod())
+    await world.until(lambda: world.pods.sessions() == {A})
+    (seen,) = world.pods.of(A)
+    written = await world.pods.write(seen, {STATE: "Pending"}, KEYS)
+    assert written.annotations == {STATE: "Pending"}
+    with pytest.raises(StaleError):
+        await world.pods.write(seen, {STATE: "Ready"}, KEYS)
+    assert await world.pods.live({A}) == {A}
+    await world.kube.request("DELETE", f"{PODS}/{seen.name}")
+    await world.until(lambda: A in world.gone)
+    assert await world.pods.live({A}) == set()
+    (there,) = world.pods.of(A)
+    assert there.deleting
+    await world.kube.request("DELETE", f"{PODS}/{seen.name}", body={"gracePeriodSeconds": 0})
+    await world.until(lambda: not world.pods.of(A))
+    with pytest.raises(GoneError):
+        await world.pods.write(there, {STATE: "TearingDown"}, KEYS)
+
+
+async def test_a_pod_without_annotations_can_be_written_to(world: World) -> None:
+    bare = pod()
+    del bare["metadata"]["annotations"]
+    await world.kube.request("POST", PODS, body=bare)
+    await world.until(lambda: world.pods.sessions() == {A})
+    (seen,) = world.pods.of(A)
+    assert seen.bare
+    written = await world.pods.write(seen, {STATE: "Pending"}, KEYS)
+    assert (written.annotations, written.bare) == ({STATE: "Pending"}, False)
+
+
+async def test_routes_are_made_repaired_and_removed(world: World) -> None:
+    await world.routes.ensure(WANTED, now())
+    assert world.routes.sight(A, WANTED).status is Status.PRESENT
+    name = WANTED[1].name
+    patch = {"spec": {"entryPoints": ["other"]}}
+    await world.kube.request("PATCH", f"{ROUTES}/{name}", body=patch, content_type="application/merge-patch+json")
+    await world.until(lambda: world.routes.sight(A, WANTED).status is Status.MISSING)
+    await world.routes.ensure(WANTED, 0.0)
+    assert world.routes.sight(A, WANTED).status is Status.PRESENT
+    await world.routes.look(now())
+    await world.routes.remove(A, ())
+    assert world.routes.sessions() == set()
+    assert (await world.kube.request("GET", ROUTES))["items"] == []
+
+
+async def test_a_foreign_route_stays_as_it_is_also_when_it_was_not_seen_yet(world: World) -> None:
+    route = WANTED[0]
+    theirs = {**route.manifest, "metadata": {"name": route.name}, "spec": {"entryPoints": ["x"], "routes": []}}
+    await world.control("PUT", "faults", [{"match": {"query": {"watch": ".*"}}, "watch": "silent"}])
+    made = await world.kube.request("POST", ROUTES, body=theirs)
+    with pytest.raises(ConflictError):
+        await world.routes.ensure(WANTED, now())
+    assert (await world.kube.request("GET", f"{ROUTES}/{route.name}"))["spec"] == made["spec"]
+    assert world.routes.sight(A, WANTED).status is Status.FOREIGN
+
+
+async def test_the_original_operators_route_is_taken_over(world: World) -> None:
+    route = WANTED[0]
+    labels = {"app.kubernetes.io/managed-by": "opencode-cloudflare-operator"}
+    old = {**route.manifest, "metadata": {"name": route.name, "labels": labels}}
+    await world.kube.request("POST", ROUTES, body=old)
+    await world.until(lambda: world.routes.sessions() == {A})
+    await world.routes.ensure(WANTED, now())
+    taken = await world.kube.request("GET", f"{ROUTES}/{route.name}")
+    assert taken["metadata"]["labels"][OWNER_LABEL] == "me"
+
+
+async def test_a_cut_watch_and_a_compacted_history_lose_nothing(world: World) -> None:
+    await world.kube.request("POST", PODS, body=pod())
+    await world.until(lambda: world.pods.sessions() == {A})
+    await world.control("PATCH", "settings", {"down": True})
+    await world.control("PATCH", "settings", {"down": False})
+    await world.kube.request("DELETE", f"{PODS}/opencode-session-{A}", body={"gracePeriodSeconds": 0})
+    other = pod("other")
+    other["metadata"]["labels"][HASH_LABEL] = "b" * 12
+    await world.kube.request("POST", PODS, body=other)
+    await world.control("POST", "compact")
+    await world.until(lambda: world.pods.sessions() == {"b" * 12})
+
+
+async def test_leadership_goes_from_one_to_the_next_over_http(world: World) -> None:
+    led: list[str] = []
+
+    def elector(name: str) -> Elector:
+        store = LeaseStore(world.kube, namespace="ns", name="op")
+        return Elector(
+            store,
+            identity=name,
+            duration=3.0,
+            now=now,
+            wall=lambda: datetime.now(UTC),
+            on_annotations=lambda _: None,
+        )
+
+    def work(name: str) -> Callable[[], Any]:
+        async def lead() -> None:
+            led.append(name)
+            world.changed.set()
+            await asyncio.Event().wait()
+
+        return lead
+
+    first = asyncio.create_task(elector("a").run(work("a")))
+    await world.until(lambda: led == ["a"])
+    second = asyncio.create_task(elector("b").run(work("b")))
+    first.cancel()
+    await world.until(lambda: led == ["a", "b"])
+    second.cancel()
+    await asyncio.wait({first, second})
+    facts = await LeaseStore(world.kube, namespace="ns", name="op").facts()
+    assert facts.holder == ""
+
+
+async def test_an_event_is_taken_and_counted(world: World) -> None:
+    await world.kube.request("POST", PODS, body=pod())
+    await world.until(lambda: world.pods.sessions() == {A})
+    (seen,) = world.pods.of(A)
+    events = Events(world.kube, instance="i", wall=lambda: datetime.now(UTC))
+    for _ in range(2):
+        await events.post(seen, reason="Ready", note="n", warning=False)
+        assert events.problem is None
+    (event,) = (await world.kube.request("GET", "/apis/events.k8s.io/v1/namespaces/ns/events"))["items"]
+    assert event["regarding"]["uid"] == seen.uid
+    assert event["series"]["count"] == 2
