@@ -77,7 +77,7 @@ class Ingress:
         rules = [plain(rule) for rule in self.at(wanted.hostname)]
         if any(rule != wanted and rule not in recorded for rule in rules):
             return Status.FOREIGN
-        return Status.PRESENT if set(rules) == {wanted} and not self._is_shadowed(wanted.hostname) else Status.MISSING
+        return Status.PRESENT if set(rules) == {wanted} and self.is_in_place(wanted) else Status.MISSING
 
     def conflict(self, wanted: TunnelRule) -> ConflictError:
         """The error for a rule whose status is FOREIGN."""
@@ -88,8 +88,10 @@ class Ingress:
         """Where a rule for `hostname` goes: before the first that would catch it, at the end if none would."""
         return next((place for place, pattern in self._wide if catches(pattern, hostname)), len(self.rules))
 
-    def _is_shadowed(self, hostname: str) -> bool:
-        return self._at[hostname][0] > self.place_for(hostname)
+    def is_in_place(self, wanted: TunnelRule) -> bool:
+        """Whether the plain rule exists where no wider one comes first."""
+        limit = self.place_for(wanted.hostname)
+        return any(place < limit and plain(self.rules[place]) == wanted for place in self._at.get(wanted.hostname, ()))
 
 
 def edit(config: Mapping[str, Any] | None, *, add: Iterable[TunnelRule], drop: Set[TunnelRule]) -> dict[str, Any]:
@@ -99,7 +101,7 @@ def edit(config: Mapping[str, Any] | None, *, add: Iterable[TunnelRule], drop: S
     depends on no order of the arguments. An empty document gets the catch-all that Cloudflare demands.
     """
     before = Ingress(config)
-    new = {rule for rule in add if before.status(rule, ()) is not Status.PRESENT}
+    new = {rule for rule in add if not before.is_in_place(rule)}
     kept = [rule for rule in before.rules if plain(rule) not in new | drop]
     if not new and len(kept) == len(before.rules):
         return dict(before.config)

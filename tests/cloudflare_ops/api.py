@@ -1,20 +1,14 @@
-"""A small Cloudflare behind the transport seam, with faults by script, and everything built upon it for one test."""
+"""A small Cloudflare behind the transport seam, with faults by script."""
 
 import asyncio
 import copy
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from cloudflare_ops.client import Client
-from cloudflare_ops.coalesce import Census
-from cloudflare_ops.dns import Dns
 from cloudflare_ops.ownership import render
 from cloudflare_ops.transport import NoReplyError, Reply
-from cloudflare_ops.tunnel import Tunnel
 from fsm.desired import DnsRecord, TunnelRule
 from fsm.session import Profile
 from tests.k8s.virtual import now
@@ -242,90 +236,3 @@ class _RefusalError(Exception):
 
 def _fine(result: Any, **others: Any) -> Reply:
     return Reply(200, {}, {"success": True, "errors": [], "messages": [], "result": result, **others})
-
-
-@dataclass
-class Operator:
-    """One replica's Cloudflare half, on a `FakeApi`."""
-
-    api: FakeApi
-    client: Client
-    dns: Dns
-    tunnel: Tunnel
-    census: Census
-    alive: set[str] = field(default_factory=set)
-    asked: list[list[str]] = field(default_factory=list)  # what `living` was asked
-    overwrites: list[tuple[int, int]] = field(default_factory=list)
-    recovered: int = 0
-    lease: float = 15.0
-    suspend: Callable[[float], None] = lambda seconds: None  # the clock jumps as if the process had been suspended
-
-    async def ensure(self, number: int, since: float | None = None) -> None:
-        """What a session's worker does for its record."""
-        with self.census.running():
-            await self.dns.ensure((record(number),), now() if since is None else since)
-
-    async def ensure_rule(self, number: int, recorded: tuple[TunnelRule, ...] = ()) -> None:
-        with self.census.running():
-            await self.tunnel.ensure((rule(number),), recorded, now())
-
-    async def remove(self, number: int) -> None:
-        with self.census.running():
-            await self.dns.remove(session(number), ())
-
-    async def remove_rule(self, number: int, recorded: tuple[TunnelRule, ...] = ()) -> None:
-        with self.census.running():
-            await self.tunnel.remove(session(number), (), recorded)
-
-
-def make(api: FakeApi, **options: Any) -> Operator:
-    slept = [0.0]
-
-    def suspend(seconds: float) -> None:
-        slept[0] += seconds
-
-    async def living(sessions: Collection[str]) -> set[str]:
-        operator.asked.append(list(sessions))
-        return operator.alive & set(sessions)
-
-    def recovered() -> None:
-        operator.recovered += 1
-
-    def clock() -> float:
-        return now() + slept[0]
-
-    census = Census()
-    client = Client(
-        api,
-        zone="z" * 32,
-        tunnel="tunnel",
-        now=clock,
-        remaining=lambda: operator.lease,
-        on_recovered=recovered,
-        budget=options.pop("budget", 1000),
-    )
-    dns = Dns(client, PROFILE, living=living, census=census, now=clock, **options)
-    tunnel = Tunnel(
-        client,
-        PROFILE,
-        claim=dns.claim,
-        living=living,
-        census=census,
-        now=clock,
-        on_overwrite=lambda read, wrote: operator.overwrites.append((read, wrote)),
-    )
-    operator = Operator(api, client, dns, tunnel, census, suspend=suspend)
-    return operator
-
-
-@asynccontextmanager
-async def running(api: FakeApi, **options: Any) -> AsyncIterator[Operator]:
-    """An operator whose writers and probes run until the end of the block."""
-    operator = make(api, **options)
-    tasks = [asyncio.create_task(part.run()) for part in (operator.client, operator.dns, operator.tunnel)]
-    try:
-        yield operator
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -14,8 +14,8 @@ from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.errors import OutcomeUnknownError, TooLateError
 from cloudflare_ops.transport import NoReplyError, SdkTransport
 from fsm.errors import NotLeadingError, SharedError, TransientError
-from tests.cloudflare_ops.api import FakeApi, failing, hangs, instead, make, running, unreachable
-from tests.cloudflare_ops.test_dns import outcomes
+from tests.cloudflare_ops.api import FakeApi, failing, hangs, instead, unreachable
+from tests.cloudflare_ops.operator import make, outcomes, running
 from tests.k8s.virtual import now, virtual
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -1,0 +1,107 @@
+"""One replica's Cloudflare half on a `FakeApi`, for one test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloudflare_ops.client import Client
+from cloudflare_ops.coalesce import Census
+from cloudflare_ops.dns import Dns
+from cloudflare_ops.tunnel import Tunnel
+from fsm.desired import TunnelRule
+from tests.cloudflare_ops.api import PROFILE, FakeApi, record, rule, session
+from tests.k8s.virtual import now
+
+
+async def outcomes(*wishes: Any) -> list[Any]:
+    """What became of each: None or its error."""
+    return list(await asyncio.gather(*wishes, return_exceptions=True))
+
+
+@dataclass
+class Operator:
+    """One replica's Cloudflare half, on a `FakeApi`."""
+
+    api: FakeApi
+    client: Client
+    dns: Dns
+    tunnel: Tunnel
+    census: Census
+    alive: set[str] = field(default_factory=set)
+    asked: list[list[str]] = field(default_factory=list)  # what `living` was asked
+    overwrites: list[tuple[int, int]] = field(default_factory=list)
+    recovered: int = 0
+    lease: float = 15.0
+    suspend: Callable[[float], None] = lambda seconds: None  # the clock jumps as if the process had been suspended
+
+    async def ensure(self, number: int, since: float | None = None) -> None:
+        """What a session's worker does for its record."""
+        with self.census.running():
+            await self.dns.ensure((record(number),), now() if since is None else since)
+
+    async def ensure_rule(self, number: int, recorded: tuple[TunnelRule, ...] = ()) -> None:
+        with self.census.running():
+            await self.tunnel.ensure((rule(number),), recorded, now())
+
+    async def remove(self, number: int) -> None:
+        with self.census.running():
+            await self.dns.remove(session(number), ())
+
+    async def remove_rule(self, number: int, recorded: tuple[TunnelRule, ...] = ()) -> None:
+        with self.census.running():
+            await self.tunnel.remove(session(number), (), recorded)
+
+
+def make(api: FakeApi, **options: Any) -> Operator:
+    slept = [0.0]
+
+    def suspend(seconds: float) -> None:
+        slept[0] += seconds
+
+    async def living(sessions: Collection[str]) -> set[str]:
+        operator.asked.append(list(sessions))
+        return operator.alive & set(sessions)
+
+    def recovered() -> None:
+        operator.recovered += 1
+
+    def clock() -> float:
+        return now() + slept[0]
+
+    census = Census()
+    client = Client(
+        api,
+        zone="z" * 32,
+        tunnel="tunnel",
+        now=clock,
+        remaining=lambda: operator.lease,
+        on_recovered=recovered,
+        budget=options.pop("budget", 1000),
+    )
+    dns = Dns(client, PROFILE, living=living, census=census, now=clock, **options)
+    tunnel = Tunnel(
+        client,
+        PROFILE,
+        claim=dns.claim,
+        living=living,
+        census=census,
+        now=clock,
+        on_overwrite=lambda read, wrote: operator.overwrites.append((read, wrote)),
+    )
+    operator = Operator(api, client, dns, tunnel, census, suspend=suspend)
+    return operator
+
+
+@asynccontextmanager
+async def running(api: FakeApi, **options: Any) -> AsyncIterator[Operator]:
+    """An operator whose writers and probes run until the end of the block."""
+    operator = make(api, **options)
+    tasks = [asyncio.create_task(part.run()) for part in (operator.client, operator.dns, operator.tunnel)]
+    try:
+        yield operator
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

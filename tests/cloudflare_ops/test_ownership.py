@@ -1,0 +1,75 @@
+"""The mark: what is ours, to the letter."""
+
+import string
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudflare_ops.ownership import COMMENT_LIMIT, ORIGINAL_COMMENT, Entry, Verdict, is_ours, judge, parse, render
+from tests.cloudflare_ops.api import DOMAIN, MARK, PROFILE, TARGET, host
+
+OURS = Entry(id="1", type="CNAME", name=host(1), content=TARGET, proxied=True, comment=MARK)
+owners = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,40}[a-z0-9])?", fullmatch=True)
+
+
+@given(owners)
+def test_a_mark_is_read_back_and_fits_the_smallest_plan(owner: str) -> None:
+    assert parse(render(owner)) == owner
+    assert len(render(owner)) <= COMMENT_LIMIT
+
+
+@given(st.text())
+def test_whatever_reads_as_a_mark_is_exactly_that_mark(comment: str) -> None:
+    owner = parse(comment)
+    assert owner is None or render(owner) == comment
+
+
+@given(owners, st.text(min_size=1, max_size=5))
+def test_a_mark_with_anything_around_it_is_no_mark(owner: str, more: str) -> None:
+    assert parse(render(owner) + more) is None
+    assert parse(more + render(owner)) is None
+
+
+@pytest.mark.parametrize("owner", ["", " ", "a b", "a;b", "a\n", "-a", "a" * 60, "ä"])
+def test_an_owner_that_cannot_be_marked_is_refused_at_start(owner: str) -> None:
+    with pytest.raises(ValueError, match="owner id"):
+        render(owner)
+
+
+@given(st.text(string.printable, max_size=80))
+def test_the_render_refuses_or_can_be_read_back(owner: str) -> None:
+    try:
+        comment = render(owner)
+    except ValueError:
+        return
+    assert parse(comment) == owner
+
+
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({}, Verdict.OURS),
+        ({"comment": render("old-a")}, Verdict.OURS_DIFFERENT),
+        ({"proxied": False}, Verdict.OURS_DIFFERENT),
+        ({"comment": ORIGINAL_COMMENT}, Verdict.ADOPTABLE),
+        ({"comment": ORIGINAL_COMMENT, "proxied": False}, Verdict.FOREIGN),
+        ({"comment": ORIGINAL_COMMENT + " "}, Verdict.FOREIGN),
+        ({"comment": ORIGINAL_COMMENT, "content": "x"}, Verdict.FOREIGN),
+        ({"comment": render("team-ab")}, Verdict.FOREIGN),
+        ({"comment": ""}, Verdict.FOREIGN),
+        ({"content": "other.cfargotunnel.com"}, Verdict.FOREIGN),
+        ({"type": "TXT"}, Verdict.FOREIGN),
+        ({"name": "www." + DOMAIN}, Verdict.FOREIGN),
+    ],
+)
+def test_what_a_record_at_a_wanted_name_is_to_us(change: dict[str, Any], verdict: Verdict) -> None:
+    entry = replace(OURS, **change)
+    assert judge(entry, PROFILE) is verdict
+    assert is_ours(entry, PROFILE) is (verdict in (Verdict.OURS, Verdict.OURS_DIFFERENT))
+
+
+def test_the_original_comment_is_what_the_original_operator_wrote() -> None:
+    assert ORIGINAL_COMMENT == "opencode session — managed by opencode-cloudflare-operator"
