@@ -43,12 +43,12 @@ def router_namespace(cluster: ControlPlane, namespace: str) -> str:
     """
     cluster.apply(
         external_service(namespace, "opencode-router"),
-        _middleware(namespace, CHAIN, {"chain": {"middlewares": [{"name": "mark"}]}}),
-        _middleware(namespace, "mark", {"headers": {"customRequestHeaders": {"X-Chain": "passed"}}}),
+        make_middleware(namespace, CHAIN, {"chain": {"middlewares": [{"name": "mark"}]}}),
+        make_middleware(namespace, "mark", {"headers": {"customRequestHeaders": {"X-Chain": "passed"}}}),
     )
     return namespace
 
 
-def _middleware(namespace: str, name: str, spec: dict[str, object]) -> dict[str, object]:
+def make_middleware(namespace: str, name: str, spec: dict[str, object]) -> dict[str, object]:
     metadata = {"namespace": namespace, "name": name}
     return {"apiVersion": "traefik.io/v1alpha1", "kind": "Middleware", "metadata": metadata, "spec": spec}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.conftest import CHAIN
-from tests.controlplane import Answer, ControlPlane, KubectlError, Proxy, traefik, wait_for
+from tests.cluster.conftest import CHAIN, make_middleware
+from tests.controlplane import ControlPlane, KubectlError, Proxy, traefik, wait_for
 
 WATCH_LIST = "/api/v1/namespaces?watch=1&timeoutSeconds=1&allowWatchBookmarks=true" + (
     "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
@@ -30,18 +30,6 @@ def make_session_routes(namespace: str, host: str) -> list[dict[str, Any]]:
     ]
 
 
-def ask(proxy: Proxy, host: str, path: str) -> Answer:
-    """The first answer that comes from a Service: Traefik takes a moment to hear of a route."""
-    answers: list[Answer] = []
-
-    def is_answered() -> bool:
-        answers.append(proxy.get(host, path))
-        return answers[-1].status == 200
-
-    wait_for(is_answered, what=f"Traefik routes {host}{path}")
-    return answers[-1]
-
-
 @pytest.fixture
 def host(namespace: str) -> str:
     return f"{namespace}-oc.no-panic.org"
@@ -51,7 +39,7 @@ def test_routes_made_with_kubectl_are_answered_through_traefik(
     cluster: ControlPlane, proxy: Proxy, router_namespace: str, host: str, sign_in_service: str
 ) -> None:
     cluster.apply(*make_session_routes(router_namespace, host))
-    app, sign_in = ask(proxy, host, "/session?tab=1"), ask(proxy, host, "/oauth2/start")
+    app, sign_in = proxy.reach(host, "/session?tab=1"), proxy.reach(host, "/oauth2/start")
     assert (app.service, app.path) == (f"opencode-router.{router_namespace}.svc:80", "/session?tab=1")
     assert (app.headers["Host"], app.headers["X-Chain"]) == (host, "passed")
     assert (sign_in.service, sign_in.headers["Host"]) == (sign_in_service, host)
@@ -60,7 +48,7 @@ def test_routes_made_with_kubectl_are_answered_through_traefik(
 
 def test_a_deleted_route_is_not_answered(cluster: ControlPlane, proxy: Proxy, router_namespace: str, host: str) -> None:
     cluster.apply(*make_session_routes(router_namespace, host))
-    ask(proxy, host, "/")
+    proxy.reach(host)
     cluster.kubectl("delete", "ingressroutes", "--all", "--namespace", router_namespace)
     wait_for(lambda: proxy.get(host).status == 404, what="Traefik forgets the routes")
 
@@ -72,7 +60,7 @@ def test_without_allow_cross_namespace_signing_in_ends_in_a_loop(
     """The symptom in the README: the app answers `/oauth2/`, behind the chain that sends people to `/oauth2/`."""
     with traefik(cluster, cross_namespace=False) as proxy:
         cluster.apply(*make_session_routes(router_namespace, host))
-        answer = ask(proxy, host, "/oauth2/start")
+        answer = proxy.reach(host, "/oauth2/start")
         log = proxy.log.read_text()
     assert answer.service == f"opencode-router.{router_namespace}.svc:80"
     assert answer.headers["X-Chain"] == "passed"
@@ -80,11 +68,15 @@ def test_without_allow_cross_namespace_signing_in_ends_in_a_loop(
 
 
 @pytest.mark.parametrize("how", [(), ("--server-side",)], ids=["client side", "server side"])
-def test_a_route_with_a_field_that_traefik_does_not_know_is_refused(
-    cluster: ControlPlane, namespace: str, how: tuple[str, ...]
+@pytest.mark.parametrize("kind", ["IngressRoute", "Middleware"])
+def test_a_field_that_traefik_does_not_know_is_refused(
+    cluster: ControlPlane, namespace: str, kind: str, how: tuple[str, ...]
 ) -> None:
-    route = make_route(namespace, "app", match="Host(`a`)", servces=[])
-    done = cluster.kubectl("apply", *how, "--filename", "-", stdin=json.dumps(route), check=False)
+    objects = {
+        "IngressRoute": make_route(namespace, "app", match="Host(`a`)", servces=[]),
+        "Middleware": make_middleware(namespace, "chain", {"chain": {"servces": []}}),
+    }
+    done = cluster.kubectl("apply", *how, "--filename", "-", stdin=json.dumps(objects[kind]), check=False)
     assert done.returncode == 1
     assert "servces" in done.stderr
 

@@ -4,7 +4,7 @@
         cluster.kubectl("get", "namespaces")
         token = cluster.service_account_token("opencode-router", "opencode-router")
         with traefik(cluster, cross_namespace=True) as proxy:
-            proxy.get("8b6cc2aa9a45-oc.no-panic.org", "/")
+            proxy.reach("8b6cc2aa9a45-oc.no-panic.org", "/oauth2/start").service
 
 No kubelet: a Pod without `spec.nodeName` is deleted at once, one with a node name terminates as in production and goes
 when the test, playing the kubelet, deletes it with `--grace-period=0 --force`. No controller manager: nothing is

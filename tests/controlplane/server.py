@@ -96,7 +96,8 @@ class ControlPlane:
         """A kubeconfig file for this token, or for the administrator."""
         token = token or self.token
         path = self.folder / f"kubeconfig-{hashlib.sha256(token.encode()).hexdigest()[:12]}"
-        path.write_text(json.dumps(self._kubeconfig(token)))
+        if not path.exists():  # somebody may be reading it
+            path.write_text(json.dumps(self._kubeconfig(token)))
         return path
 
     def kubectl(

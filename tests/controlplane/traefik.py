@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.controlplane.process import Program, find_ports
+from tests.controlplane.process import Program, find_ports, wait_for
 from tests.controlplane.server import ControlPlane
 from tests.controlplane.services import service_network
 
@@ -50,6 +50,19 @@ class Proxy:
             body = response.read()
         is_service = response.status == 200
         return Answer(response.status, **(json.loads(body) if is_service else {}))
+
+    def reach(self, host: str, path: str = "/") -> Answer:
+        """The first answer that a Service gives: Traefik hears of a route a moment after it was made.
+
+        Raises:
+            TimeoutError: there was none.
+        """
+
+        def look() -> Answer | None:
+            answer = self.get(host, path)
+            return answer if answer.service else None
+
+        return wait_for(look, what=f"a Service answers for {host}{path}")
 
 
 @contextlib.contextmanager
