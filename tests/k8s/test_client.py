@@ -1,6 +1,7 @@
 """The transport over real sockets: what it sends, what it makes of answers, and that it leaves nothing open."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,16 +20,16 @@ PODS = "/api/v1/namespaces/ns/pods"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def kubeconfig(folder: Path, url: str, *, token: str = "t0ken") -> str:
+def kubeconfig(folder: Path, url: str, *, token: str = "t0ken", ca: Path | None = None) -> str:
     path = folder / "kubeconfig"
-    path.write_text(f"""
-apiVersion: v1
-kind: Config
-current-context: c
-clusters: [{{name: c, cluster: {{server: "{url}"}}}}]
-users: [{{name: u, user: {{token: "{token}"}}}}]
-contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
-""")
+    trust = {"certificate-authority": str(ca)} if ca else {}
+    content = {
+        "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": url, **trust}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }
+    path.write_text(json.dumps({"apiVersion": "v1", "kind": "Config", **content}))
     return str(path)
 
 

@@ -1,9 +1,10 @@
-"""The whole of `k8s` over real sockets, against the sandbox's API server."""
+"""The whole of `k8s` over real sockets, against the sandbox's API server and the real one, new and old."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,13 @@ from k8s.pods import Pods
 from k8s.routes import Routes
 from sandbox.kubernetes.api import Settings
 from sandbox.kubernetes.server import running
+from tests.controlplane import ControlPlane
 from tests.k8s.test_client import kubeconfig
 from tests.k8s.virtual import now
 
 A = "aaaaaaaaaaaa"
 STATE = "cloudflare.opencode.ai/state"
-PODS = "/api/v1/namespaces/ns/pods"
-ROUTES = "/apis/traefik.io/v1alpha1/namespaces/ns/ingressroutes"
-PROFILE = Profile("example.org", "-oc", "http://r", "t.cfargotunnel.com", "ns", "router", "chain", owner="me")
-WANTED = desired(A, PROFILE).routes
+PROFILE = Profile("example.org", "-oc", "http://r", "t.cfargotunnel.com", "", "router", "chain", owner="me")
 
 
 def pod(name: str = f"opencode-session-{A}") -> dict[str, Any]:
@@ -46,23 +45,30 @@ def pod(name: str = f"opencode-session-{A}") -> dict[str, Any]:
 class World:
     url: str
     kube: HttpKube
+    namespace: str
     alive: set[str] = field(default_factory=set)
     gone: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.changed = asyncio.Event()
+        self.pods_path = f"/api/v1/namespaces/{self.namespace}/pods"
+        self.routes_path = f"/apis/traefik.io/v1alpha1/namespaces/{self.namespace}/ingressroutes"
+        self.wanted = desired(A, replace(PROFILE, route_namespace=self.namespace)).routes
         self.pods = Pods(
             self.kube,
-            namespace="ns",
+            namespace=self.namespace,
             selector="app.kubernetes.io/managed-by=opencode-router",
             now=now,
             on_change=self._tell,
             on_gone=self.gone.append,
             on_invalid=lambda *_: None,
         )
-        self.routes = Routes(
+        self.routes = self.new_routes()
+
+    def new_routes(self) -> Routes:
+        return Routes(
             self.kube,
-            namespace="ns",
+            namespace=self.namespace,
             owners=("me",),
             living=self.pods.live,
             remaining=lambda: 100.0,
@@ -85,33 +91,60 @@ class World:
             assert response.status == 200, await response.text()
 
 
-@pytest.fixture(params=[True, False], ids=["streamed lists", "paged lists"])
+@pytest.fixture(
+    params=[
+        "sandbox",
+        "sandbox_without_watchlist",
+        pytest.param("cluster", marks=pytest.mark.cluster),
+        pytest.param("cluster_without_watchlist", marks=pytest.mark.cluster),
+    ]
+)
 async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
-    async with (
-        running(settings=Settings(watchlist=request.param), namespaces=["ns"]) as url,
-        connect(kubeconfig(tmp_path, url)) as kube,
-        following(World(url, kube)) as world,
-    ):
+    if request.param.startswith("cluster"):
+        real: ControlPlane = request.getfixturevalue(request.param)
+        config = kubeconfig(tmp_path, real.url, token=real.token, ca=real.ca_file)
+        async with following(real.url, config) as world:
+            yield world
+    else:
+        async with in_sandbox(tmp_path, watchlist=request.param == "sandbox") as world:
+            yield world
+
+
+@pytest.fixture(params=[True, False], ids=["sandbox", "sandbox_without_watchlist"])
+async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[World]:
+    """A world that can be disturbed."""
+    async with in_sandbox(tmp_path, watchlist=request.param) as world:
         yield world
 
 
 @asynccontextmanager
-async def following(world: World) -> AsyncIterator[World]:
-    reflectors = (world.pods.reflector, world.routes.reflector)
-    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-    try:
-        async with asyncio.timeout(20):
-            for reflector in reflectors:
-                await reflector.synced.wait()
+async def in_sandbox(folder: Path, *, watchlist: bool) -> AsyncIterator[World]:
+    async with running(settings=Settings(watchlist=watchlist)) as url, following(url, kubeconfig(folder, url)) as world:
         yield world
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+
+
+@asynccontextmanager
+async def following(url: str, config: str) -> AsyncIterator[World]:
+    """The world of a namespace of its own, with both caches complete."""
+    async with connect(config) as kube:
+        namespace = {"metadata": {"name": f"test-{secrets.token_hex(4)}"}}
+        await kube.request("POST", "/api/v1/namespaces", body=namespace)
+        world = World(url, kube, namespace["metadata"]["name"])
+        reflectors = (world.pods.reflector, world.routes.reflector)
+        tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+        try:
+            async with asyncio.timeout(20):
+                for reflector in reflectors:
+                    await reflector.synced.wait()
+            yield world
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 async def test_a_pod_is_seen_written_to_and_seen_to_go(world: World) -> None:
-    await world.kube.request("POST", PODS, body=pod())
+    await world.kube.request("POST", world.pods_path, body=pod())
     await world.until(lambda: world.pods.sessions() == {A})
     (seen,) = world.pods.of(A)
     written = await world.pods.write(seen, {STATE: "Pending"}, KEYS)
@@ -119,12 +152,12 @@ async def test_a_pod_is_seen_written_to_and_seen_to_go(world: World) -> None:
     with pytest.raises(StaleError):
         await world.pods.write(seen, {STATE: "Ready"}, KEYS)
     assert await world.pods.live({A}) == {A}
-    await world.kube.request("DELETE", f"{PODS}/{seen.name}")
+    await world.kube.request("DELETE", f"{world.pods_path}/{seen.name}")
     await world.until(lambda: A in world.gone)
     assert await world.pods.live({A}) == set()
     (there,) = world.pods.of(A)
     assert there.deleting
-    await world.kube.request("DELETE", f"{PODS}/{seen.name}", body={"gracePeriodSeconds": 0})
+    await world.kube.request("DELETE", f"{world.pods_path}/{seen.name}", body={"gracePeriodSeconds": 0})
     await world.until(lambda: not world.pods.of(A))
     with pytest.raises(GoneError):
         await world.pods.write(there, {STATE: "TearingDown"}, KEYS)
@@ -133,7 +166,7 @@ async def test_a_pod_is_seen_written_to_and_seen_to_go(world: World) -> None:
 async def test_a_pod_without_annotations_can_be_written_to(world: World) -> None:
     bare = pod()
     del bare["metadata"]["annotations"]
-    await world.kube.request("POST", PODS, body=bare)
+    await world.kube.request("POST", world.pods_path, body=bare)
     await world.until(lambda: world.pods.sessions() == {A})
     (seen,) = world.pods.of(A)
     assert seen.bare
@@ -142,60 +175,63 @@ async def test_a_pod_without_annotations_can_be_written_to(world: World) -> None
 
 
 async def test_routes_are_made_repaired_and_removed(world: World) -> None:
-    await world.routes.ensure(WANTED, now())
-    assert world.routes.sight(A, WANTED).status is Status.PRESENT
-    name = WANTED[1].name
+    await world.routes.ensure(world.wanted, now())
+    assert world.routes.sight(A, world.wanted).status is Status.PRESENT
+    name = world.wanted[1].name
     patch = {"spec": {"entryPoints": ["other"]}}
-    await world.kube.request("PATCH", f"{ROUTES}/{name}", body=patch, content_type="application/merge-patch+json")
-    await world.until(lambda: world.routes.sight(A, WANTED).status is Status.MISSING)
-    await world.routes.ensure(WANTED, 0.0)
-    assert world.routes.sight(A, WANTED).status is Status.PRESENT
+    await world.kube.request(
+        "PATCH", f"{world.routes_path}/{name}", body=patch, content_type="application/merge-patch+json"
+    )
+    await world.until(lambda: world.routes.sight(A, world.wanted).status is Status.MISSING)
+    await world.routes.ensure(world.wanted, 0.0)
+    assert world.routes.sight(A, world.wanted).status is Status.PRESENT
     await world.routes.look(now())
     await world.routes.remove(A, ())
     assert world.routes.sessions() == set()
-    assert (await world.kube.request("GET", ROUTES))["items"] == []
+    assert (await world.kube.request("GET", world.routes_path))["items"] == []
 
 
 async def test_a_foreign_route_stays_as_it_is_also_when_it_was_not_seen_yet(world: World) -> None:
-    route = WANTED[0]
+    route = world.wanted[0]
     theirs = {**route.manifest, "metadata": {"name": route.name}, "spec": {"entryPoints": ["x"], "routes": []}}
-    await world.control("PUT", "faults", [{"match": {"query": {"watch": ".*"}}, "watch": "silent"}])
-    made = await world.kube.request("POST", ROUTES, body=theirs)
+    made = await world.kube.request("POST", world.routes_path, body=theirs)
+    blind = world.new_routes()
     with pytest.raises(ConflictError):
-        await world.routes.ensure(WANTED, now())
-    assert (await world.kube.request("GET", f"{ROUTES}/{route.name}"))["spec"] == made["spec"]
-    assert world.routes.sight(A, WANTED).status is Status.FOREIGN
+        await blind.ensure(world.wanted, now())
+    assert (await world.kube.request("GET", f"{world.routes_path}/{route.name}"))["spec"] == made["spec"]
+    await blind.look(now())
+    assert blind.sight(A, world.wanted).status is Status.FOREIGN
 
 
 async def test_the_original_operators_route_is_taken_over(world: World) -> None:
-    route = WANTED[0]
+    route = world.wanted[0]
     labels = {"app.kubernetes.io/managed-by": "opencode-cloudflare-operator"}
     old = {**route.manifest, "metadata": {"name": route.name, "labels": labels}}
-    await world.kube.request("POST", ROUTES, body=old)
+    await world.kube.request("POST", world.routes_path, body=old)
     await world.until(lambda: world.routes.sessions() == {A})
-    await world.routes.ensure(WANTED, now())
-    taken = await world.kube.request("GET", f"{ROUTES}/{route.name}")
+    await world.routes.ensure(world.wanted, now())
+    taken = await world.kube.request("GET", f"{world.routes_path}/{route.name}")
     assert taken["metadata"]["labels"][OWNER_LABEL] == "me"
 
 
-async def test_a_cut_watch_and_a_compacted_history_lose_nothing(world: World) -> None:
-    await world.kube.request("POST", PODS, body=pod())
-    await world.until(lambda: world.pods.sessions() == {A})
-    await world.control("PATCH", "settings", {"down": True})
-    await world.control("PATCH", "settings", {"down": False})
-    await world.kube.request("DELETE", f"{PODS}/opencode-session-{A}", body={"gracePeriodSeconds": 0})
+async def test_a_cut_watch_and_a_compacted_history_lose_nothing(sandbox: World) -> None:
+    await sandbox.kube.request("POST", sandbox.pods_path, body=pod())
+    await sandbox.until(lambda: sandbox.pods.sessions() == {A})
+    await sandbox.control("PATCH", "settings", {"down": True})
+    await sandbox.control("PATCH", "settings", {"down": False})
+    await sandbox.kube.request("DELETE", f"{sandbox.pods_path}/opencode-session-{A}", body={"gracePeriodSeconds": 0})
     other = pod("other")
     other["metadata"]["labels"][HASH_LABEL] = "b" * 12
-    await world.kube.request("POST", PODS, body=other)
-    await world.control("POST", "compact")
-    await world.until(lambda: world.pods.sessions() == {"b" * 12})
+    await sandbox.kube.request("POST", sandbox.pods_path, body=other)
+    await sandbox.control("POST", "compact")
+    await sandbox.until(lambda: sandbox.pods.sessions() == {"b" * 12})
 
 
 async def test_leadership_goes_from_one_to_the_next_over_http(world: World) -> None:
     led: list[str] = []
 
     def elector(name: str) -> Elector:
-        store = LeaseStore(world.kube, namespace="ns", name="op")
+        store = LeaseStore(world.kube, namespace=world.namespace, name="op")
         return Elector(
             store,
             identity=name,
@@ -220,18 +256,18 @@ async def test_leadership_goes_from_one_to_the_next_over_http(world: World) -> N
     await world.until(lambda: led == ["a", "b"])
     second.cancel()
     await asyncio.wait({first, second})
-    facts = await LeaseStore(world.kube, namespace="ns", name="op").facts()
+    facts = await LeaseStore(world.kube, namespace=world.namespace, name="op").facts()
     assert facts.holder == ""
 
 
 async def test_an_event_is_taken_and_counted(world: World) -> None:
-    await world.kube.request("POST", PODS, body=pod())
+    await world.kube.request("POST", world.pods_path, body=pod())
     await world.until(lambda: world.pods.sessions() == {A})
     (seen,) = world.pods.of(A)
     events = Events(world.kube, instance="i", wall=lambda: datetime.now(UTC))
     for _ in range(2):
         await events.post(seen, reason="Ready", note="n", warning=False)
         assert events.problem is None
-    (event,) = (await world.kube.request("GET", "/apis/events.k8s.io/v1/namespaces/ns/events"))["items"]
+    (event,) = (await world.kube.request("GET", f"/apis/events.k8s.io/v1/namespaces/{world.namespace}/events"))["items"]
     assert event["regarding"]["uid"] == seen.uid
     assert event["series"]["count"] == 2
