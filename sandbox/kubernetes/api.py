@@ -16,6 +16,7 @@ from sandbox.kubernetes.paging import number, page
 from sandbox.kubernetes.patches import json_patched, merge_patched, strategic_merge_patched
 from sandbox.kubernetes.refusals import (
     Cause,
+    NoSuchPathError,
     StatusError,
     bad_request,
     forbidden_field,
@@ -81,6 +82,8 @@ class Api:
             if document is not None:
                 return Response(200, document)
             return self._about_objects(read_target(request.path), request, now)
+        except NoSuchPathError:
+            return Response(404, "404 page not found\n")
         except StatusError as error:
             return Response(error.code, error.body)
 
@@ -165,7 +168,7 @@ class Api:
             return self._written(target, request, writer, item, is_new=is_new)
         make = _PATCHES.get(request.content_type)
         if make is None or (target.resource.is_custom and request.content_type == _STRATEGIC):
-            raise unsupported_media_type((*_PATCHES, APPLY))
+            raise unsupported_media_type()
         body = read_body(request)
         item = self.store.patch(target.resource, target.key, partial(_made, make, target, body), writer)
         return self._written(target, request, writer, item, is_new=False)
@@ -217,4 +220,5 @@ def new_api(*, random: Random, now: float, history: int, settings: Settings, nam
     store = Store(Shelf(history), random)
     for name in (*_NAMESPACES, *namespaces):
         store.create(NAMESPACES, "", {**_NAMESPACE, "metadata": {"name": name}}, Writer(now, "kube-apiserver"))
+    store.shelf.compact()  # nobody has seen the time before the start
     return Api(store, settings)

@@ -5,7 +5,7 @@ object with finalizers waits for them; a namespace waits for its own finalizer; 
 """
 
 from sandbox.kubernetes.objects import Json, at, seconds, stamp, with_metadata
-from sandbox.kubernetes.refusals import conflict
+from sandbox.kubernetes.refusals import conflict_by_kind
 from sandbox.kubernetes.resources import NAMESPACES, PODS, Resource
 
 _PRECONDITIONS = (
@@ -20,7 +20,7 @@ def check_preconditions(resource: Resource, item: Json, options: Json) -> None:
     for key, title, guess in _PRECONDITIONS:
         if wanted.get(key) not in (None, metadata[key]):
             differs = f"({wanted[key]}) does not match the {title} in record ({metadata[key]})"
-            raise conflict(resource, metadata["name"], f"the {title} in the precondition {differs}. {guess}")
+            raise conflict_by_kind(resource, metadata["name"], f"the {title} in the precondition {differs}. {guess}")
 
 
 def marked(resource: Resource, item: Json, asked: int | None, now: float) -> Json:

@@ -24,7 +24,7 @@ def json_patched(item: Json, operations: Any) -> Json:
     for operation in operations:
         handler = _OPERATIONS.get(operation.get("op"))
         if handler is None or not isinstance(operation.get("path"), str):
-            raise bad_request(f"error decoding patch: unknown operation {operation.get('op')!r}")
+            raise patch_rejected()
         try:
             handler(document, operation)
         except (LookupError, TypeError, ValueError) as error:
@@ -89,10 +89,9 @@ def _remove(document: Any, operation: Json) -> None:
 
 
 def _replace(document: Any, operation: Json) -> None:
+    # An absent key of a map may be replaced, against RFC 6902; Kubernetes' library allows it.
     container, key = _place(document, operation["path"])
-    index = _index(container, key)
-    container[index]  # what is replaced has to be there
-    container[index] = copied(operation["value"])
+    container[_index(container, key)] = copied(operation["value"])
 
 
 def _move(document: Any, operation: Json) -> None:

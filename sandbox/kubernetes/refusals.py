@@ -9,6 +9,10 @@ from sandbox.kubernetes.objects import Json
 from sandbox.kubernetes.resources import Resource
 
 
+class NoSuchPathError(Exception):
+    """Nothing has this path, or a kind of object that is not installed would have: the one refusal without a Status."""
+
+
 class StatusError(Exception):
     """An answer that is no success; `body` is the Status object, `code` its HTTP status."""
 
@@ -23,7 +27,7 @@ class StatusError(Exception):
             "metadata": metadata or {},
             "status": "Failure",
             "message": message,
-            "reason": reason,
+            **({"reason": reason} if reason else {}),
             **({} if details is None else {"details": details}),
             "code": code,
         }
@@ -72,11 +76,6 @@ def not_found(resource: Resource, name: str) -> StatusError:
     return StatusError(404, "NotFound", f'{resource.qualified} "{name}" not found', details=_named(resource, name))
 
 
-def no_such_path() -> StatusError:
-    """404: nothing has this path."""
-    return StatusError(404, "NotFound", "the server could not find the requested resource", details={})
-
-
 def method_not_allowed() -> StatusError:
     """405."""
     message = "the server does not allow this method on the requested resource"
@@ -95,6 +94,13 @@ def conflict(resource: Resource, name: str, why: str) -> StatusError:
     return StatusError(409, "Conflict", message, details=_named(resource, name))
 
 
+def conflict_by_kind(resource: Resource, name: str, why: str) -> StatusError:
+    """409: a precondition of a DELETE, which calls the object by its kind."""
+    subject = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details = _named(resource, name) | {"kind": resource.kind}
+    return StatusError(409, "Conflict", f'Operation cannot be fulfilled on {subject} "{name}": {why}', details=details)
+
+
 def stale(resource: Resource, name: str) -> StatusError:
     """409: the resourceVersion is not the object's."""
     why = "the object has been modified; please apply your changes to the latest version and try again"
@@ -104,6 +110,12 @@ def stale(resource: Resource, name: str) -> StatusError:
 def apply_conflict(causes: list[Cause], message: str) -> StatusError:
     """409: fields that somebody else applied."""
     return StatusError(409, "Conflict", message, details={"causes": [cause.json() for cause in causes]})
+
+
+def invalid_object(resource: Resource, name: str, causes: list[Cause]) -> StatusError:
+    """422: fields of an object that are wrong."""
+    # Events of both groups are checked as those of the first.
+    return invalid(resource.kind, "" if resource.kind == "Event" else resource.group, name, causes)
 
 
 def invalid(kind: str, group: str, name: str, causes: list[Cause]) -> StatusError:
@@ -127,20 +139,18 @@ def bad_request(message: str) -> StatusError:
 
 
 def internal(message: str) -> StatusError:
-    """500."""
-    causes = [{"message": message}]
-    return StatusError(500, "InternalError", f"Internal error occurred: {message}", details={"causes": causes})
+    """500, as the server says it of what it has no name for."""
+    return StatusError(500, "", message)
 
 
-def unsupported_media_type(allowed: tuple[str, ...]) -> StatusError:
+def unsupported_media_type() -> StatusError:
     """415: a body in a format that this verb does not take."""
-    message = f"the body of the request was in an unknown format - accepted media types include: {', '.join(allowed)}"
-    return StatusError(415, "UnsupportedMediaType", message)
+    return StatusError(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
 
 
-def not_acceptable(allowed: str) -> StatusError:
+def not_acceptable(message: str) -> StatusError:
     """406: a representation that this answer cannot have."""
-    return StatusError(406, "NotAcceptable", f"only the following media types are accepted: {allowed}")
+    return StatusError(406, "NotAcceptable", message)
 
 
 def unauthorized() -> StatusError:

@@ -12,7 +12,7 @@ import yaml
 
 from sandbox.kubernetes.objects import Json
 from sandbox.kubernetes.paging import number
-from sandbox.kubernetes.refusals import bad_request, no_such_path, unsupported_media_type
+from sandbox.kubernetes.refusals import NoSuchPathError, bad_request, unsupported_media_type
 from sandbox.kubernetes.resources import BY_PATH, NAMESPACES, Resource
 from sandbox.kubernetes.store import Writer
 from sandbox.kubernetes.watching import Watch
@@ -74,11 +74,11 @@ class Target:
 
 
 def read_target(path: str) -> Target:
-    """What `path` is about. Raises StatusError (404)."""
+    """What `path` is about. Raises NoSuchPathError."""
     root, *rest = path.strip("/").split("/")
     group = rest.pop(0) if root == "apis" and rest else ""
     if root not in ("api", "apis") or len(rest) < 2:
-        raise no_such_path()
+        raise NoSuchPathError
     version, *rest = rest
     namespace = ""
     if rest[0] == NAMESPACES.plural and len(rest) > 2 and rest[2] not in ("status", "finalize"):
@@ -86,7 +86,7 @@ def read_target(path: str) -> Target:
     plural, name, subresource, *more = [*rest, "", ""]
     resource = BY_PATH.get((group, version, plural))
     if resource is None or subresource not in ("", *resource.subresources) or any(more):
-        raise no_such_path()
+        raise NoSuchPathError
     return Target(resource, namespace, name, subresource)
 
 
@@ -118,7 +118,7 @@ def read_body(request: Request) -> Any:
 def read_object(about: Target, request: Request) -> Json:
     """The object in the body, with its kind and a metadata of its own. Raises StatusError (400, 415)."""
     if request.content_type not in (JSON, YAML, APPLY):
-        raise unsupported_media_type((JSON, YAML))
+        raise unsupported_media_type()
     body = read_body(request) if request.body.lstrip().startswith(b"{") else yaml.safe_load(request.body)
     return checked(about, body)
 
@@ -134,6 +134,9 @@ def checked(about: Target, body: Any) -> Json:
         raise bad_request(f"{found} cannot be handled as a {resource.kind}")
     if body.get("metadata", {}).get("namespace") not in (None, "", about.namespace):
         raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if about.name and body.get("metadata", {}).get("name", about.name) != about.name:
+        name = body["metadata"]["name"]
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({about.name})")
     return {**identity, "metadata": {}, **body}
 
 

@@ -18,7 +18,8 @@ from sandbox.kubernetes.refusals import (
     already_exists,
     bad_request,
     conflict,
-    invalid,
+    internal,
+    invalid_object,
     namespace_terminating,
     not_found,
     stale,
@@ -61,27 +62,26 @@ class Store:
 
     def create(self, resource: Resource, namespace: str, body: Json, writer: Writer) -> Json:
         """Keep a new object."""
+        if at(body, ("metadata", "resourceVersion")):
+            raise internal("resourceVersion should not be set on objects to be created")
         item = self._new(resource, namespace, _declared(resource, body, writer), writer)
-        validation.check_new_event(resource, item)
         owners = after_update({}, item, (), _owner(resource, writer, "Update"))
         return self._keep_new(resource, item, owners, writer)
 
     def replace(self, resource: Resource, key: Key, body: Json, writer: Writer) -> tuple[Json, bool]:
         """Put `body` in the object's place; also whether it is new (a PUT creates Leases and Events)."""
         if resource in _CREATED_BY_PUT and not self.shelf.find(resource.storage, key):
-            return self.create(resource, key[0], body, writer), True
+            return self.create(resource, key[0], _without_version(body), writer), True
         old = self._existing(resource, key)
         metadata = body.get("metadata") or {}
-        if metadata.get("name", key[1]) != key[1]:
-            name = metadata["name"]
-            raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({key[1]})")
         if resource.needs_version and not metadata.get("resourceVersion"):
             cause = wrong("metadata.resourceVersion", 0, "must be specified for an update")
-            raise invalid(resource.kind, resource.group, key[1], [cause])
+            raise invalid_object(resource, key[1], [cause])
         if (uid := metadata.get("uid")) not in (None, old["metadata"]["uid"]):
             found = old["metadata"]["uid"]
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
-            raise conflict(resource, key[1], why)
+            at_place = f"Code: 4, Key: /registry/{resource.plural}/{'/'.join(key)}, ResourceVersion: 0"
+            differs = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+            raise conflict(resource, key[1], f"StorageError: invalid object, {at_place}, AdditionalErrorMsg: {differs}")
         return self._change(resource, old, _declared(resource, body, writer), writer), False
 
     def patch(self, resource: Resource, key: Key, make: Callable[[Json], Json], writer: Writer) -> Json:
@@ -92,11 +92,12 @@ class Store:
     def apply(self, resource: Resource, key: Key, config: Json, writer: Writer, *, force: bool) -> tuple[Json, bool]:
         """Server-side apply; also whether the object is new."""
         if unknown := schemas.undeclared(resource.kind, config):
-            raise _untyped(resource, key, unknown)
+            raise _untyped(resource, config, unknown)
         config = events.kept(resource, _without_other_half(resource, config, writer))
         me = _owner(resource, writer, "Apply")
         live = self.shelf.find(resource.storage, key)
         if live is None:
+            _check_no_uid(resource, key[1], config)
             base = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": key[1]}}
             merged, owners = applied(base, config, (), me, force=force)
             return self._keep_new(resource, self._new(resource, key[0], merged, writer), owners, writer), True
@@ -211,10 +212,22 @@ def _declared(resource: Resource, body: Json, writer: Writer) -> Json:
     return schemas.pruned(resource.kind, body) if unknown else body
 
 
-def _untyped(resource: Resource, key: Key, unknown: list[str]) -> StatusError:
-    what = f"{key[0]}/{key[1]}; {resource.api_version}, Kind={resource.kind}"
+def _untyped(resource: Resource, config: Json, unknown: list[str]) -> StatusError:
+    name = "/".join(config["metadata"].get(key, "") for key in ("namespace", "name"))
+    what = f"{name}; {resource.api_version}, Kind={resource.kind}"
     told = "\n".join(f".{path}: field not declared in schema" for path in unknown)
-    return StatusError(500, "", f"failed to create typed patch object ({what}): {told}")
+    return internal(f"failed to create typed patch object ({what}): {told}")
+
+
+def _check_no_uid(resource: Resource, name: str, config: Json) -> None:
+    if uid := config["metadata"].get("uid"):
+        raise conflict(
+            resource, name, f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        )
+
+
+def _without_version(body: Json) -> Json:
+    return {**body, "metadata": without(body.get("metadata") or {}, "resourceVersion")}
 
 
 def _check_version(resource: Resource, old: Json, body: Json) -> None:

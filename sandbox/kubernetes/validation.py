@@ -9,8 +9,8 @@ from typing import Any
 
 from sandbox.kubernetes import schemas
 from sandbox.kubernetes.objects import Json, at, without
-from sandbox.kubernetes.refusals import Cause, bad_request, forbidden_field, invalid, required, wrong
-from sandbox.kubernetes.resources import EVENTS, LEASES, NAMESPACES, PODS, SERVICES, Resource
+from sandbox.kubernetes.refusals import Cause, bad_request, forbidden_field, invalid_object, required, wrong
+from sandbox.kubernetes.resources import CORE_EVENTS, EVENTS, LEASES, NAMESPACES, PODS, SERVICES, Resource
 
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
@@ -20,7 +20,8 @@ _NAME_LIMIT, _LABEL_LIMIT = 253, 63
 
 _SUBDOMAIN_MESSAGE = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and"
-    " end with an alphanumeric character"
+    " end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    r"'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _POD_UPDATE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -62,17 +63,10 @@ def defaulted(resource: Resource, item: Json) -> Json:
 def check(resource: Resource, item: Json) -> None:
     """Raise StatusError: 400 for a time that cannot be read, 422 for fields that are wrong."""
     _check_times(resource, item)
-    rules = _RULES.get(resource.kind, _nothing)
+    rules = _RULES.get(resource, _nothing)
     causes = [*_metadata(item["metadata"]), *schemas.mistakes(resource.kind, item), *rules(item)]
     if causes:
-        raise invalid(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
-
-
-def check_new_event(resource: Resource, item: Json) -> None:
-    """events.k8s.io asks more of a new Event than `v1` does. Raises StatusError (422)."""
-    causes = list(_new_event(item)) if resource is EVENTS else []
-    if causes:
-        raise invalid(resource.kind, resource.group, item["metadata"].get("name", ""), causes)
+        raise invalid_object(resource, item["metadata"].get("name", ""), causes)
 
 
 def check_update(resource: Resource, old: Json, new: Json) -> None:
@@ -84,7 +78,7 @@ def check_update(resource: Resource, old: Json, new: Json) -> None:
         changed = [key for key in _EVENT_FIXED if old.get(key) != new.get(key)]
         causes.extend(wrong(key, new.get(key, ""), "field is immutable") for key in changed)
     if causes:
-        raise invalid(resource.kind, resource.group, old["metadata"]["name"], causes)
+        raise invalid_object(resource, old["metadata"]["name"], causes)
 
 
 def _metadata(metadata: Json) -> Iterator[Cause]:
@@ -143,20 +137,20 @@ def _lease(item: Json) -> Iterator[Cause]:
         yield wrong("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
-def _event(item: Json) -> Iterator[Cause]:
+def _core_event(item: Json) -> Iterator[Cause]:
     namespace = at(item, ("involvedObject", "namespace")) or "default"
     if namespace != item["metadata"].get("namespace"):
         yield wrong("involvedObject.namespace", namespace, "does not match event.namespace")
-    if len((item.get("message") or "").encode()) > _NOTE_LIMIT:
-        yield wrong("message", "", f"can have at most {_NOTE_LIMIT} characters")
 
 
-def _new_event(item: Json) -> Iterator[Cause]:
+def _event(item: Json) -> Iterator[Cause]:
     needed = ("eventTime", "reportingComponent", "reportingInstance", "action", "reason")
     names = {"reportingComponent": "reportingController"}
     yield from (required(names.get(key, key)) for key in needed if not item.get(key))
+    if len((item.get("message") or "").encode()) > _NOTE_LIMIT:
+        yield wrong("message", "", f"can have at most {_NOTE_LIMIT} characters")
     if item.get("type") not in ("Normal", "Warning"):
-        yield wrong("type", item.get("type", ""), 'has invalid value: "Normal" or "Warning" expected')
+        yield wrong("type", "", f"has invalid value: {item.get('type', '')}")
 
 
 # What an Event of events.k8s.io may never change: all but its series.
@@ -165,7 +159,12 @@ _EVENT_FIXED = (
     "action", "related", "reportingComponent", "reportingInstance",
 )  # fmt: skip
 
-_RULES: dict[str, Callable[[Json], Iterator[Cause]]] = {"Pod": _pod, "Lease": _lease, "Event": _event}
+_RULES: dict[Resource, Callable[[Json], Iterator[Cause]]] = {
+    PODS: _pod,
+    LEASES: _lease,
+    CORE_EVENTS: _core_event,
+    EVENTS: _event,
+}
 
 _TIMES = {
     LEASES.kind: (("spec", "acquireTime"), ("spec", "renewTime")),

@@ -12,7 +12,10 @@ from sandbox.kubernetes.refusals import not_acceptable
 from sandbox.kubernetes.resources import Resource
 
 META = "meta.k8s.io"
-_ACCEPTED = "application/json, application/json;as=Table, application/json;as=PartialObjectMetadata[List]"
+_ACCEPTED = (
+    "only the following media types are accepted: application/json, application/json;as=Table, "
+    "application/json;as=PartialObjectMetadata[List]"
+)
 _ANY_JSON = ("application/json", "application/*", "*/*", "application/yaml")
 
 
@@ -70,4 +73,9 @@ def representation(resource: Resource, accept: str, now: float, *, is_list: bool
         as_kind = wanted.get("as", "")
         if media_type in _ANY_JSON and as_kind in fitting and (not as_kind or wanted.get("g") == META):
             return Representation(resource, as_kind, now)
-    raise not_acceptable(_ACCEPTED)
+    if "as=PartialObjectMetadata" not in accept:
+        raise not_acceptable(_ACCEPTED)
+    list_suffix, negation = ("", "") if is_list else ("List", "not ")
+    raise not_acceptable(
+        f"you requested PartialObjectMetadata{list_suffix}, but the requested object is {negation}a list"
+    )

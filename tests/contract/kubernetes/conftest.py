@@ -1,5 +1,6 @@
 """The servers that the suite runs against: the sandbox and the real one, each with streamed lists and without."""
 
+import asyncio
 import itertools
 import os
 import ssl
@@ -13,6 +14,8 @@ from sandbox.kubernetes.api import Settings
 from sandbox.kubernetes.server import running
 from tests.contract.kubernetes.support import Cluster
 from tests.controlplane import ControlPlane, ControlPlaneUnavailableError, control_plane
+
+_RESTART_LIMIT = 20.0  # seconds
 
 _numbers = itertools.count(1)
 
@@ -53,18 +56,39 @@ async def cluster(server: Server) -> AsyncIterator[Cluster]:
     """The server with a namespace that nobody else uses."""
     async with aiohttp.ClientSession() as session:
         if server.real:
-            trust = ssl.create_default_context(cafile=server.real.ca_file)
-            headers = {"Authorization": f"Bearer {server.real.token}"}
-            yield await _with_namespace(session, server.real.url, headers, trust, server)
+            yield await _with_namespace(_real(session, server.real, server.watchlist))
         else:
             async with running(settings=Settings(watchlist=server.watchlist)) as url:
-                yield await _with_namespace(session, url, {}, True, server)
+                yield await _with_namespace(_sandbox(session, url, server.watchlist))
 
 
-async def _with_namespace(
-    session: aiohttp.ClientSession, url: str, headers: dict[str, str], trust: ssl.SSLContext | bool, server: Server
-) -> Cluster:
-    name = f"contract-{next(_numbers)}"
-    cluster = Cluster(session, url, headers, trust, name, server.watchlist)
-    await cluster.make("/api/v1/namespaces", {"metadata": {"name": name}})
+def _real(session: aiohttp.ClientSession, real: ControlPlane, watchlist: bool) -> Cluster:
+    async def forget() -> None:
+        real.restart_apiserver()  # its caches begin anew, and say 429 until they have
+        async with asyncio.timeout(_RESTART_LIMIT):
+            await asyncio.gather(*(_cache(made, path) for path in (made.pods, made.routes, made.leases)))
+
+    trust = ssl.create_default_context(cafile=real.ca_file)
+    headers = {"Authorization": f"Bearer {real.token}"}
+    made = Cluster(session, real.url, headers, trust, f"contract-{next(_numbers)}", watchlist, forget)
+    return made
+
+
+async def _cache(made: Cluster, path: str) -> None:
+    """Wait until the API server answers from its cache again: it says 429 and asks for patience until then."""
+    if (await made.ask("GET", path, resourceVersion="0")).status == 429:
+        await asyncio.sleep(0.1)
+        await _cache(made, path)
+
+
+def _sandbox(session: aiohttp.ClientSession, url: str, watchlist: bool) -> Cluster:
+    async def forget() -> None:
+        async with session.post(f"{url}/_sandbox/compact") as response:
+            assert response.status == 200
+
+    return Cluster(session, url, {}, True, f"contract-{next(_numbers)}", watchlist, forget)
+
+
+async def _with_namespace(cluster: Cluster) -> Cluster:
+    await cluster.make("/api/v1/namespaces", {"metadata": {"name": cluster.namespace}})
     return cluster

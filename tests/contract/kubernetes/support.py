@@ -6,7 +6,7 @@ Nothing of `k8s` is used: the suite says what the API does, not how the operator
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -72,7 +72,10 @@ class Watching:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One API server, and a namespace of this test's own. `watchlist`: whether it can stream lists."""
+    """One API server, and a namespace of this test's own.
+
+    watchlist: whether it can stream lists. forget: makes it forget what was before now.
+    """
 
     session: aiohttp.ClientSession
     url: str
@@ -80,6 +83,7 @@ class Cluster:
     tls: ssl.SSLContext | bool
     namespace: str
     watchlist: bool
+    forget: Callable[[], Awaitable[None]]
 
     @property
     def pods(self) -> str:
@@ -113,7 +117,11 @@ class Cluster:
         async with self.session.request(
             method, self.url + path, params=query, headers=headers, data=data, ssl=self.tls
         ) as response:
-            return Answer(response.status, json.loads(await response.read()), response.headers.getall("Warning", []))
+            text = await response.text()
+            is_json = response.content_type == "application/json"
+            return Answer(
+                response.status, json.loads(text) if is_json else text, response.headers.getall("Warning", [])
+            )
 
     async def get(self, path: str, **query: str) -> Json:
         """What is there, which has to be."""
@@ -145,7 +153,12 @@ class Cluster:
             self.url + path, params={"watch": "true", **query}, headers=headers, ssl=self.tls
         ) as response:
             assert response.status == 200, await response.text()
-            yield Watching(response)
+            try:
+                yield Watching(response)
+            finally:
+                # Closing TLS politely would take longer than the test's loop lives.
+                if response.connection and response.connection.transport:
+                    response.connection.transport.abort()
 
 
 def pod(name: str, *, node: str = "", **metadata: Any) -> Json:

@@ -121,6 +121,20 @@ async def test_the_present_resource_version_in_the_applied_object_is_welcome(clu
     assert (await cluster.apply(f"{cluster.routes}/r", fresh, US)).status == 200
 
 
+async def test_a_uid_in_the_applied_object_asks_for_just_that_object(cluster: Cluster) -> None:
+    gone = route("r")
+    gone["metadata"]["uid"] = "0"
+    answer = await cluster.apply(f"{cluster.routes}/r", gone, US)
+    assert answer.reason == (409, "Conflict")
+    assert "no existing object was found" in answer.body["message"]
+
+
+async def test_a_resource_version_in_the_applied_object_does_not_ask_for_its_existence(cluster: Cluster) -> None:
+    gone = route("r")
+    gone["metadata"]["resourceVersion"] = "5"
+    assert (await cluster.apply(f"{cluster.routes}/r", gone, US)).status == 201
+
+
 async def test_an_apply_has_to_say_who_applies(cluster: Cluster) -> None:
     answer = await cluster.patch(f"{cluster.routes}/r", route("r"), APPLY)
     assert answer.reason == (422, "Invalid")

@@ -107,10 +107,11 @@ async def test_an_event_needs_to_say_who_what_and_when(cluster: Cluster, key: st
     assert (await cluster.ask("POST", cluster.events, body)).reason == (422, "Invalid")
 
 
-async def test_an_event_has_to_be_in_the_namespace_of_what_it_regards(cluster: Cluster) -> None:
-    body = event("e", cluster.namespace)
-    body["regarding"]["namespace"] = "elsewhere"
-    assert (await cluster.ask("POST", cluster.events, body)).reason == (422, "Invalid")
+async def test_an_old_event_has_to_be_in_the_namespace_of_what_it_is_about(cluster: Cluster) -> None:
+    body = {"metadata": {"name": "e"}, "involvedObject": {"kind": "Pod", "name": "p", "namespace": "elsewhere"}}
+    answer = await cluster.ask("POST", f"/api/v1/namespaces/{cluster.namespace}/events", body)
+    assert answer.reason == (422, "Invalid")
+    assert answer.body["message"].startswith('Event "e" is invalid: involvedObject.namespace')
 
 
 async def test_the_type_of_an_event_is_normal_or_warning(cluster: Cluster) -> None:

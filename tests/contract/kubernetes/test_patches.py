@@ -56,7 +56,7 @@ async def test_a_condition_is_written_through_status_together_with_annotations(c
         op("test", "/metadata/annotations/absent", value="1"),
         op("test", "/metadata/nowhere/a", value=None),
         op("remove", "/metadata/annotations/absent"),
-        op("replace", "/metadata/annotations/absent", value="1"),
+        op("move", "/metadata/annotations/b", **{"from": "/metadata/annotations/absent"}),
         op("add", "/metadata/finalizers/-", value="example.org/f"),
         op("add", "/metadata/nowhere/a", value="1"),
         op("add", "/spec/containers/7", value={"name": "late", "image": "x"}),
@@ -84,6 +84,14 @@ async def test_a_test_for_null_holds_for_a_key_that_is_absent(cluster: Cluster) 
     ]
     assert (await cluster.patch(f"{cluster.pods}/p/status", operations, JSON_PATCH)).status == 200
     assert (await cluster.patch(f"{cluster.pods}/p/status", operations, JSON_PATCH)).status == 422
+
+
+async def test_replacing_an_absent_key_adds_it(cluster: Cluster) -> None:
+    """Not what RFC 6902 says."""
+    await cluster.make(cluster.pods, pod("p", annotations={"a": "1"}))
+    operations = [op("replace", "/metadata/annotations/b", value="2")]
+    answer = await cluster.patch(f"{cluster.pods}/p/status", operations, JSON_PATCH)
+    assert answer.body["metadata"]["annotations"] == {"a": "1", "b": "2"}
 
 
 async def test_a_pod_without_annotations_gets_the_whole_map_after_a_test_for_null(cluster: Cluster) -> None:

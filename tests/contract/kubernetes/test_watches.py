@@ -130,13 +130,15 @@ async def test_bookmarks_are_told_to_those_who_ask_before_the_time_is_over(clust
 
 
 async def test_a_watch_from_before_the_history_gets_410_in_the_stream(cluster: Cluster) -> None:
-    await cluster.make(cluster.pods, pod("p"))
-    async with cluster.watch(cluster.pods, resourceVersion="1") as watch:
+    made = await cluster.make(cluster.pods, pod("p"))
+    await cluster.make(cluster.pods, pod("q"))
+    await cluster.forget()
+    async with cluster.watch(cluster.pods, resourceVersion=rv(made)) as watch:
         (event,) = await watch.rest()
     assert event["type"] == "ERROR"
     status: Json = event["object"]
     assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
-    assert status["message"].startswith("too old resource version: 1 (")
+    assert status["message"].startswith(f"too old resource version: {rv(made)} (")
 
 
 @pytest.mark.parametrize("accept", ["application/json", PARTIAL])
