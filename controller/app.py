@@ -1,6 +1,6 @@
 """The operator: clients, caches, election and health, put together and kept running until somebody says stop.
 
-`cli` calls `run`. Order of a start: health server, watches, election; of a stop: the election's work ends first (a write
+`cli` calls `run`. Order of a start: health server, watches, election; of a stop: the election's work first (a write
 in flight may finish), the lease is released, then everything else goes. Neither Kubernetes nor Cloudflare being down or
 wrong ends the process, at the start or later.
 """

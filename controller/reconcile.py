@@ -79,6 +79,8 @@ class Reconciler:
         outcome: Outcome | None = None
         while True:
             seen, record = self._observe(session)
+            if not (seen.pods or seen.permitted):
+                return None  # an orphan, if anything: the sweep's, until it releases it
             written = self._memory.written(seen)
             if outcome is not None:
                 record = settle(record, outcome, self._wall(), jitter=self._random())

@@ -292,6 +292,17 @@ async def test_nothing_is_removed_without_a_witness(world: Fixture) -> None:
     assert world.calls == []
 
 
+async def test_what_comes_up_again_after_the_end_leaves_no_trace(world: Fixture) -> None:
+    world.pods.add()
+    await world.reconcile(HASH)
+    world.pods.pods.clear()
+    world.witness.permit(HASH)
+    await world.reconcile(HASH)
+    told = world.metrics.transitions.labels("", "TearingDown")._value.get()
+    await world.reconcile(HASH)
+    assert world.metrics.transitions.labels("", "TearingDown")._value.get() == told
+
+
 async def test_a_new_pod_of_the_hash_revives_a_session_that_is_torn_down(world: Fixture) -> None:
     world.pods.add()
     await world.reconcile(HASH)
