@@ -9,7 +9,6 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from fsm.session import PREFIX
 from fsm.states import State
 
 _UP = "\x1b[{}A"
@@ -29,9 +28,9 @@ class Board:
         self._drawn = 0
 
     def saw(self, session: str, annotations: Mapping[str, str]) -> None:
-        """A session's annotations, maybe new ones."""
-        state = annotations.get(PREFIX + "state", "")
-        note = annotations.get(PREFIX + "last-error", "")
+        """A session's annotations (of ours, without the prefix), maybe new ones."""
+        state = annotations.get("state", "")
+        note = annotations.get("last-error", "")
         reached = self._reached.setdefault(session, {})
         if state in _SHOWN and state not in reached:
             self._tell(session, state)
