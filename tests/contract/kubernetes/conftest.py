@@ -5,6 +5,7 @@ import itertools
 import os
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import aiohttp
@@ -12,7 +13,7 @@ import pytest
 
 from sandbox.kubernetes.api import Settings
 from sandbox.kubernetes.server import running
-from tests.contract.kubernetes.support import Cluster
+from tests.contract.kubernetes.support import Cluster, eventually
 from tests.controlplane import ControlPlane, ControlPlaneUnavailableError, control_plane
 
 _RESTART_LIMIT = 20.0  # seconds
@@ -66,7 +67,8 @@ def _real(session: aiohttp.ClientSession, real: ControlPlane, watchlist: bool) -
     async def forget() -> None:
         real.restart_apiserver()  # its caches begin anew, and say 429 until they have
         async with asyncio.timeout(_RESTART_LIMIT):
-            await asyncio.gather(*(_cache(made, path) for path in (made.pods, made.routes, made.leases)))
+            for path in (made.pods, made.routes, made.leases):
+                await eventually(partial(_has_cache, made, path))
 
     trust = ssl.create_default_context(cafile=real.ca_file)
     headers = {"Authorization": f"Bearer {real.token}"}
@@ -74,11 +76,8 @@ def _real(session: aiohttp.ClientSession, real: ControlPlane, watchlist: bool) -
     return made
 
 
-async def _cache(made: Cluster, path: str) -> None:
-    """Wait until the API server answers from its cache again: it says 429 and asks for patience until then."""
-    if (await made.ask("GET", path, resourceVersion="0")).status == 429:
-        await asyncio.sleep(0.1)
-        await _cache(made, path)
+async def _has_cache(made: Cluster, path: str) -> bool:
+    return (await made.ask("GET", path, resourceVersion="0")).status != 429
 
 
 def _sandbox(session: aiohttp.ClientSession, url: str, watchlist: bool) -> Cluster:

@@ -9,10 +9,11 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
+T = TypeVar("T")
 Json = dict[str, Any]
 
 JSON_PATCH = "application/json-patch+json"
@@ -23,6 +24,14 @@ PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 
 _PATIENCE = 20.0  # seconds until an event that does not come is a failure
+
+
+async def eventually(look: Callable[[], Awaitable[T]]) -> T:
+    """Look again until there is an answer that counts. The caller's own time limit ends it."""
+    if found := await look():
+        return found
+    await asyncio.sleep(0.02)
+    return await eventually(look)
 
 
 @dataclass(frozen=True)
