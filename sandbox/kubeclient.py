@@ -1,5 +1,6 @@
 """The few requests that the demo and the journey tests make as the router and as people do: plain HTTP, plain dicts."""
 
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,6 +10,7 @@ import aiohttp
 from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, PREFIX
 
 NAMESPACE = "opencode-router"
+_ENDLESS = aiohttp.ClientTimeout(total=None)
 ROUTES = "/apis/traefik.io/v1alpha1/namespaces/{}/ingressroutes"
 
 
@@ -36,12 +38,12 @@ class KubeClient:
                 raise RuntimeError(f"{method} {path}: {reply.status} {answer.get('message')}")
             return answer
 
-    async def create_session(self, session: str, **labels: str) -> Mapping[str, Any]:
+    async def create_session(self, session: str, *, node: str = "", **labels: str) -> Mapping[str, Any]:
         """Create the session's Pod as the router does."""
-        return dict(await self.request("POST", self._pods, self.pod(session, **labels)))
+        return dict(await self.request("POST", self._pods, self.pod(session, node=node, **labels)))
 
-    def pod(self, session: str, **labels: str) -> Mapping[str, Any]:
-        """A session Pod's manifest."""
+    def pod(self, session: str, *, node: str = "", **labels: str) -> Mapping[str, Any]:
+        """A session Pod's manifest; without a node it is gone as soon as it is deleted."""
         return {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -51,7 +53,12 @@ class KubeClient:
                 "labels": {MANAGED_BY_LABEL: "opencode-router", HASH_LABEL: session, **labels},
                 "annotations": {"opencode.ai/last-activity": "0", "opencode.ai/pod-secret": "hush-hush"},
             },
-            "spec": {"restartPolicy": "Always", "containers": [{"name": "opencode", "image": "opencode:1"}]},
+            "spec": {
+                # On a node it is deleted as in production: it goes when its containers have stopped (`end_session`).
+                **({"nodeName": node} if node else {}),
+                "restartPolicy": "Always",
+                "containers": [{"name": "opencode", "image": "opencode:1"}],
+            },
         }
 
     async def delete_session(self, session: str) -> None:
@@ -62,6 +69,19 @@ class KubeClient:
         """Our annotations of every session Pod, by hash and without the prefix."""
         pods = (await self.request("GET", self._pods))["items"]
         return {pod["metadata"]["labels"][HASH_LABEL]: ours(pod) for pod in pods if is_session(pod)}
+
+    async def watch(self) -> AsyncIterator[Mapping[str, Any]]:
+        """Every change of a session Pod from now on, beginning with those that exist: no state is missed."""
+        query = "?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+        async with self._http.get(self._url + self._pods + query, timeout=_ENDLESS) as reply:
+            async for line in reply.content:
+                pod = json.loads(line)["object"]
+                if pod["kind"] == "Pod" and is_session(pod):
+                    yield pod
+
+    async def end_session(self, session: str) -> None:
+        """What the kubelet does once the containers have stopped."""
+        await self.request("DELETE", f"{self._pods}/opencode-session-{session}?gracePeriodSeconds=0")
 
     async def routes(self) -> dict[str, Any]:
         """Every IngressRoute of the namespace, by name."""

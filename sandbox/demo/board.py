@@ -1,24 +1,23 @@
 """The live table of the demo: a row a session, a column a state, with the seconds at which it was reached.
 
-`story` feeds it with the annotations as they change. On a terminal the table is drawn in place; elsewhere a line is
-printed for each change, and the table once it is complete.
+`story` feeds it with every change of a session's annotations. On a terminal the table is drawn in place; elsewhere it
+is printed once it is complete.
 """
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TextIO
 
 from fsm.states import State
 
 _UP = "\x1b[{}A"
 _CLEAR = "\x1b[2K"
-_SHOWN = tuple(state.value for state in State)
-_WIDTH = 16
+_WIDTH = 17
 
 
 class Board:
-    """What was reached when, by session."""
+    """What was reached when, by session; only of the sessions that the present part of the story is about."""
 
     def __init__(self, out: TextIO = sys.stdout) -> None:
         self._out = out
@@ -27,28 +26,25 @@ class Board:
         self._notes: dict[str, str] = {}
         self._drawn = 0
 
-    def saw(self, session: str, annotations: Mapping[str, str]) -> None:
-        """A session's annotations (of ours, without the prefix), maybe new ones."""
-        state = annotations.get("state", "")
-        note = annotations.get("last-error", "")
-        reached = self._reached.setdefault(session, {})
-        if state in _SHOWN and state not in reached:
-            self._tell(session, state)
-        self._notes[session] = note
-
-    def gone(self, session: str) -> None:
-        """Nothing of the session is left."""
-        if "gone" not in self._reached.setdefault(session, {}):
-            self._tell(session, "gone")
-
-    def heading(self, text: str) -> None:
-        """A new part of the story, below whatever was drawn."""
+    def heading(self, text: str, sessions: Iterable[str] = ()) -> None:
+        """A new part of the story, about these sessions, below whatever was drawn."""
         self._drawn = 0
-        self._reached.clear()
+        self._reached = {session: {} for session in sessions}
         self._notes.clear()
         self._begun = time.monotonic()
         self._out.write(f"\n{text}\n")
         self._out.flush()
+
+    def saw(self, session: str, state: str, note: str = "") -> None:
+        """A session's state and last error, maybe new ones."""
+        reached = self._reached.get(session)
+        if reached is None or state not in _COLUMNS:
+            return
+        if state not in reached:
+            reached[state] = time.monotonic() - self._begun
+        self._notes[session] = note
+        if self._out.isatty():
+            self._draw()
 
     def line(self, text: str) -> None:
         """A sentence below the table."""
@@ -56,24 +52,21 @@ class Board:
         self._out.write(f"  {text}\n")
         self._out.flush()
 
-    def draw(self) -> None:
-        """Draw the table in place; without a terminal the lines were printed as they came."""
+    def close(self) -> None:
+        """The part is over: without a terminal to draw in place, the table is printed now."""
         if not self._out.isatty():
-            return
+            self._draw()
+        self._drawn = 0
+
+    def _draw(self) -> None:
         rows = [self._row("session", dict(zip(_COLUMNS, _COLUMNS, strict=True)), "")]
         rows += [self._row(session, self._cells(session), self._notes.get(session, "")) for session in self._reached]
         if self._drawn:
             self._out.write(_UP.format(self._drawn))
-        self._out.writelines(f"{_CLEAR}{row}\n" for row in rows)
+        clear = _CLEAR if self._out.isatty() else ""
+        self._out.writelines(f"{clear}{row}\n" for row in rows)
         self._out.flush()
         self._drawn = len(rows)
-
-    def _tell(self, session: str, state: str) -> None:
-        seconds = time.monotonic() - self._begun
-        self._reached[session][state] = seconds
-        if not self._out.isatty():
-            self._out.write(f"  {seconds:5.1f} s  {session}  {state}\n")
-            self._out.flush()
 
     def _cells(self, session: str) -> dict[str, str]:
         return {state: f"{seconds:.1f} s" for state, seconds in self._reached[session].items()}
@@ -83,4 +76,4 @@ class Board:
         return f"  {session:14}{columns}{note[:40]}".rstrip()
 
 
-_COLUMNS = (*_SHOWN, "gone")
+_COLUMNS = (*(state.value for state in State), "gone")
