@@ -8,8 +8,9 @@ So a late event never undoes what a reply or a list has told, and a deleted obje
 Evidence has a time. `began` is the sending of the latest request that proves the state of an entry (a list, or our
 own write's reply); `heard` is when its facts were last news. They differ for watch events: an event is newer than all
 that is known, so it inherits that `began`, but it may have been on its way for a while, so its arrival proves nothing
-good. Bad news (a piece is missing or changed) counts from `heard`: believing it costs one idempotent repair, and
-waiting for a request to prove it would mean not to see drift at all. Good news (all is in place) counts from `began`.
+good. Bad news (a piece is missing or changed) counts from `heard`, or from the last word of the watch that did not
+refute it: believing it costs one idempotent repair, and waiting for a request to prove it would mean not to see drift
+at all. Good news (all is in place) counts from `began`.
 """
 
 from collections import OrderedDict
@@ -86,6 +87,7 @@ class Cache(Generic[T]):
         """The object was deleted (or left the selection) at this version."""
         known = self._entries.get(name)
         self.newest = max(self.newest, version)
+        # What the deletion, or the list that misses the object, did not see yet stays.
         if known and version < known.version:
             return
         self._entries.pop(name, None)
@@ -100,7 +102,7 @@ class Cache(Generic[T]):
         """A complete list: the server's state at `version`, asked at `began`, when `newest` was the highest seen."""
         if version < newest:
             self._rewind()
-        for name in [name for name, entry in self._entries.items() if name not in listed and entry.version <= version]:
+        for name in [name for name in self._entries if name not in listed]:
             self.bury(name, version, at=began, witnessed=False)
         for name, (at, facts) in listed.items():
             self.learn(name, at, facts, began=began)

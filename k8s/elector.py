@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from fsm.errors import GoneError, SessionError, StaleError
+from fsm.errors import SessionError, StaleError
 from fsm.observation import NEVER
 from k8s import lease
 from k8s.client import Object
@@ -129,8 +129,8 @@ class Elector:
         self.last_attempt = self._now()
         try:
             is_held = await self._attempt()
-        except (StaleError, GoneError):
-            # Changed (a note, another replica) or deleted since we read it: read it again next time.
+        except StaleError:
+            # Changed since we read it (a note, another replica): read it again next time.
             self._held, self.problem = None, None
             return None
         except SessionError as error:

@@ -127,14 +127,22 @@ class Routes:
         return route_facts.ownership(facts, self._owners) is Ownership.FOREIGN
 
     def _seen(self, route: Route) -> Sight:
+        """One route: good news counts from its proof, bad news from when the watch was last heard (`k8s.cache`)."""
         entry = self.reflector.get(route.name)
         if entry is None:
-            return Sight(Status.MISSING, self.reflector.missing_since(route.name))
+            return Sight(Status.MISSING, self._heard(self.reflector.missing_since(route.name)))
         if self._is_foreign(entry.facts):
-            return Sight(Status.FOREIGN, entry.heard, str(route_facts.conflict(entry.facts, self._namespace)))
+            # Believed at once, also for a Pod that is younger than the last word of the watch: nothing may be made
+            # for a session whose name is taken, and when the stranger goes, an event says so.
+            began = entry.heard if self.reflector.problem else self._now()
+            return Sight(Status.FOREIGN, began, str(route_facts.conflict(entry.facts, self._namespace)))
         if self._is_as_wanted(route, entry):
             return Sight(Status.PRESENT, entry.began)
-        return Sight(Status.MISSING, entry.heard)
+        return Sight(Status.MISSING, self._heard(entry.heard))
+
+    def _heard(self, news: float) -> float:
+        """Events come in order: what was not refuted when the watch was last heard was still so then."""
+        return max(news, self.reflector.last_sync or NEVER)
 
     def _is_as_wanted(self, route: Route, entry: Entry[RouteFacts]) -> bool:
         wanted = route_facts.digest(route.manifest)

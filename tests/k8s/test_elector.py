@@ -31,6 +31,7 @@ class LeaseServer:
         self.lease: Object | None = None
         self.version = 100
         self.fault: Exception | None = None
+        self.write_fault: Exception | None = None
         self.is_hanging = False
         self.loses_replies = False
         self.latency = 0.0
@@ -58,8 +59,9 @@ class LeaseServer:
         if self.is_hanging or self.latency > timeout:
             await asyncio.sleep(timeout - min(self.latency, timeout))
             raise of_failure(TimeoutError())
-        if self.fault:
-            raise self.fault
+        fault = self.fault or (self.write_fault if method != "GET" else None)
+        if fault:
+            raise fault
         reply = self._answer(method, path, body)
         if self.loses_replies and method != "GET":
             raise of_failure(TimeoutError())
@@ -405,7 +407,7 @@ async def test_a_note_against_a_faster_writer_is_tried_again_and_not_for_ever() 
     async with Replica(server, "a").running() as task:
         await asyncio.sleep(0.1)
         task.cancel()
-    server.fault = StaleError("ObjectChanged", "always")
+    server.write_fault = StaleError("ObjectChanged", "always")
     with pytest.raises(StaleError):
         await store.annotate({"ask": "x"})
 

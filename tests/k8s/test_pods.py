@@ -189,6 +189,18 @@ async def test_a_write_to_a_pod_that_was_made_again_is_stale() -> None:
 
 
 @virtual
+async def test_a_late_reply_about_a_pod_that_was_made_again_since_is_stale() -> None:
+    world = World()
+    async with world.watching(added("p", 3, **labelled()), complete(5)):
+        before = world.one()
+        world.pods.reflector.offer(item("p", 9, uid="new", **labelled()), now())
+        world.kube.answers.append(item("p", 8, **labelled(annotations={STATE: "Pending"})))
+        with pytest.raises(StaleError):
+            await world.pods.write(before, {STATE: "Pending"}, KEYS)
+        assert world.one().uid == "new"
+
+
+@virtual
 @pytest.mark.parametrize("answers", [["404"], ["422", "404"]])
 async def test_a_write_to_a_pod_that_is_gone_says_so_and_witnesses_it(answers: list[str]) -> None:
     world = World()

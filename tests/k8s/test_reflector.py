@@ -287,6 +287,18 @@ async def test_good_news_counts_from_the_request_and_bad_news_from_its_arrival()
         assert entry.began == now()
 
 
+@virtual
+async def test_an_event_after_a_reply_keeps_the_proof_that_the_reply_was() -> None:
+    world = Watched()
+    async with world.running([added("a", 3), complete(5), 7, modified("a", 9), SILENCE], seconds=1):
+        replied = now()
+        world.reflector.offer(item("a", 8), replied)
+        await asyncio.sleep(10)
+        entry = world.reflector.get("a")
+        assert entry
+        assert (entry.version, entry.began, entry.heard) == (9, replied, replied + 6)
+
+
 def test_deleted_names_are_not_remembered_without_bound() -> None:
     cache: Cache[str] = Cache(lambda _: None)
     for number in range(TOMBSTONES + 10):

@@ -14,7 +14,7 @@ from fsm.observation import Status
 from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, Profile
 from k8s.client import Object
 from k8s.routes import Routes
-from tests.k8s.fake import SILENCE, Asked, FakeKube, complete, listed, refusal
+from tests.k8s.fake import SILENCE, Asked, FakeKube, bookmark, complete, listed, refusal
 from tests.k8s.virtual import now, virtual
 
 A = "aaaaaaaaaaaa"
@@ -136,6 +136,7 @@ async def test_nothing_is_known_before_the_first_list() -> None:
         ((live(SIGN_IN, 4), theirs(APP, 5, "old")), Status.MISSING, (APP.name, SIGN_IN.name)),
         ((live(SIGN_IN, 4), theirs(APP, 5)), Status.FOREIGN, (SIGN_IN.name,)),
         ((theirs(APP, 5, "other"),), Status.FOREIGN, ()),
+        ((live(APP, 5, labels={MANAGED_BY_LABEL: MANAGER, OWNER_LABEL: "other"}),), Status.FOREIGN, ()),
     ],
 )
 async def test_sight_tells_ours_as_wanted_from_ours_and_from_foreign(
@@ -145,7 +146,8 @@ async def test_sight_tells_ours_as_wanted_from_ours_and_from_foreign(
     began = now()
     async with world.watching(*there):
         seen = world.routes.sight(A, WANTED)
-        assert (seen.status, seen.ours, seen.began) == (status, ours, began)
+        assert (seen.status, seen.ours) == (status, ours)
+        assert seen.began == (now() if status is Status.FOREIGN else began)
         assert bool(seen.problem) == (status is Status.FOREIGN)
 
 
@@ -280,14 +282,55 @@ async def test_a_route_that_is_still_being_deleted_is_not_called_done() -> None:
 
 
 @virtual
-async def test_drift_is_seen_by_its_event() -> None:
+@pytest.mark.parametrize(
+    ("kind", "there", "status"),
+    [
+        ("DELETED", live(APP, 101), Status.MISSING),
+        ("MODIFIED", {**live(APP, 101), "spec": {}}, Status.MISSING),
+        ("MODIFIED", theirs(APP, 101), Status.FOREIGN),
+    ],
+)
+async def test_drift_is_seen_by_its_event(kind: str, there: Object, status: Status) -> None:
     world = World()
     began = now()
-    async with world.watching(live(SIGN_IN, 4), live(APP, 5), then=(5, event("DELETED", live(APP, 101)))):
+    async with world.watching(live(SIGN_IN, 4), live(APP, 5), then=(5, event(kind, there))):
         assert world.status() is Status.PRESENT
         await asyncio.sleep(5)
         seen = world.routes.sight(A, WANTED)
-        assert (seen.status, seen.began) == (Status.MISSING, began + 5)
+        assert seen.status is status
+        assert seen.began >= began + 5
+
+
+@virtual
+async def test_what_was_missing_from_the_start_is_drift_once_the_watch_was_heard_again() -> None:
+    world = World()
+    began = now()
+    async with world.watching(live(SIGN_IN, 4), then=(60, bookmark(101))):
+        assert world.routes.sight(A, WANTED).began == began
+        await asyncio.sleep(60)
+        seen = world.routes.sight(A, WANTED)
+        assert (seen.status, seen.began) == (Status.MISSING, began + 60)
+
+
+@virtual
+async def test_a_foreign_route_is_no_fresh_news_while_the_watch_is_broken() -> None:
+    world = World()
+    began = now()
+    async with world.watching(theirs(APP, 5), then=(5, refusal(500))):
+        assert world.routes.sight(A, WANTED).began == now()
+        await asyncio.sleep(20)
+        assert world.routes.sight(A, WANTED).began == began
+
+
+@virtual
+async def test_a_session_is_proven_as_late_as_its_oldest_route() -> None:
+    world = World()
+    began = now()
+    async with world.watching(live(SIGN_IN, 4), live(APP, 5)):
+        world.kube.answers.append(as_applied(5))
+        await world.routes.ensure((APP,), now())
+        assert world.routes.sight(A, WANTED).began == began
+        assert world.routes.sight(A, (APP,)).began == now()
 
 
 @virtual
