@@ -63,5 +63,5 @@ class Budget:
 
 async def sleep_out(left: Callable[[], float]) -> None:
     """Sleep until `left()` (seconds, may grow meanwhile) has come down to 0."""
-    while (pause := left()) > 0:  # noqa: ASYNC110 -- time passes without an event
+    while (pause := left()) > 0:
         await asyncio.sleep(max(pause, SHORTEST_SLEEP))

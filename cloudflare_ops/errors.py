@@ -1,8 +1,8 @@
 """What Cloudflare answers becomes an error of `fsm.errors`, by one table. Called by `client` alone.
 
     SharedError            the same for every session: the client's breaker opens
-    + TokenInvalid           401; 400 with 6003, 6111 (a malformed header)
-    + TokenForbidden         403; 9109, 10000
+    + TokenInvalid           401; 6003, 6111 (a malformed header); 9109, though that comes with a 403
+    + TokenForbidden         403; 10000
     + ZoneNotFound           404 at the zone; 7000, 7003 there
     + TunnelNotFound         404 at the tunnel; 1055, 1002, 1003 there
     + TunnelLocallyManaged   the document says `source: local` (raised by `tunnel`)
@@ -84,8 +84,9 @@ _RATE_LIMITED = frozenset({971, 10100, 10300, 10429})
 _EXISTS = frozenset({81053, 81054, 81057, 81058})
 _GONE = frozenset({81044})
 _QUOTA_CODES = frozenset({81045})
-_MALFORMED_TOKEN = frozenset({6003, 6111})
-_FORBIDDEN = frozenset({9109, 10000})
+# A malformed header; an unknown token, one from a wrong address, or for something else altogether (with a 403).
+_BAD_TOKEN = frozenset({6003, 6111, 9109})
+_FORBIDDEN = frozenset({10000})
 _NO_SUCH_TUNNEL = frozenset({1002, 1003, 1055})
 _NO_SUCH_PATH = frozenset({7000, 7003})
 _INVALID = frozenset({400, 413, 422})
@@ -115,7 +116,7 @@ def translate(method: str, endpoint: Endpoint, status: int, headers: Mapping[str
 
 
 def _by_account(endpoint: Endpoint, status: int, codes: frozenset[int], said: str) -> SessionError | None:
-    if status == 401 or codes & _MALFORMED_TOKEN:
+    if status == 401 or codes & _BAD_TOKEN:
         return shared("TokenInvalid", said)
     if status == 403 or codes & _FORBIDDEN:
         return shared("TokenForbidden", said)

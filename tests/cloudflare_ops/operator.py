@@ -1,4 +1,4 @@
-"""One replica's Cloudflare half on a `FakeApi`, for one test."""
+"""One replica's Cloudflare half on any transport, for one test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
@@ -9,9 +9,10 @@ from typing import Any
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census
 from cloudflare_ops.dns import Dns
+from cloudflare_ops.transport import Transport
 from cloudflare_ops.tunnel import Tunnel
 from fsm.desired import TunnelRule
-from tests.cloudflare_ops.api import PROFILE, FakeApi, record, rule, session
+from tests.cloudflare_ops.api import PROFILE, record, rule, session
 from tests.k8s.virtual import now
 
 
@@ -24,7 +25,7 @@ async def outcomes(*wishes: Any) -> list[Any]:
 class Operator:
     """One replica's Cloudflare half, on a `FakeApi`."""
 
-    api: FakeApi
+    api: Any  # whatever it was made with, mostly a `FakeApi`
     client: Client
     dns: Dns
     tunnel: Tunnel
@@ -54,7 +55,9 @@ class Operator:
             await self.tunnel.remove(session(number), (), recorded)
 
 
-def make(api: FakeApi, **options: Any) -> Operator:
+def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", **options: Any) -> Operator:
+    """`options` are those of the client and of `Dns`."""
+    of_client = {key: options.pop(key) for key in ("budget", "limit") if key in options}
     slept = [0.0]
 
     def suspend(seconds: float) -> None:
@@ -72,16 +75,16 @@ def make(api: FakeApi, **options: Any) -> Operator:
 
     census = Census()
     client = Client(
-        api,
-        zone="z" * 32,
-        tunnel="tunnel",
+        transport,
+        zone=zone,
+        tunnel=tunnel,
         now=clock,
         remaining=lambda: operator.lease,
         on_recovered=recovered,
-        budget=options.pop("budget", 1000),
+        **of_client,
     )
     dns = Dns(client, PROFILE, living=living, census=census, now=clock, **options)
-    tunnel = Tunnel(
+    document = Tunnel(
         client,
         PROFILE,
         claim=dns.claim,
@@ -90,14 +93,14 @@ def make(api: FakeApi, **options: Any) -> Operator:
         now=clock,
         on_overwrite=lambda read, wrote: operator.overwrites.append((read, wrote)),
     )
-    operator = Operator(api, client, dns, tunnel, census, suspend=suspend)
+    operator = Operator(transport, client, dns, document, census, suspend=suspend)
     return operator
 
 
 @asynccontextmanager
-async def running(api: FakeApi, **options: Any) -> AsyncIterator[Operator]:
+async def running(transport: Transport, **options: Any) -> AsyncIterator[Operator]:
     """An operator whose writers and probes run until the end of the block."""
-    operator = make(api, **options)
+    operator = make(transport, **options)
     tasks = [asyncio.create_task(part.run()) for part in (operator.client, operator.dns, operator.tunnel)]
     try:
         yield operator

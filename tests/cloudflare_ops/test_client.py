@@ -156,8 +156,23 @@ async def test_trouble_that_only_a_write_can_tell_wakes_sessions_one_pause_at_a_
             await operator.ensure(1)
         await asyncio.sleep(2 * FIRST_PAUSE + 0.5)
         assert operator.recovered == 2
+        await operator.dns.look(now())
+        assert operator.client.problems, "that reads succeed says nothing about writes"
         await operator.ensure(1)
         assert operator.client.problems == ()
+
+
+@virtual
+async def test_calls_that_fail_together_are_one_failure() -> None:
+    api = FakeApi()
+    async with running(api) as operator:
+        await operator.client.zone()
+        for kind in ("GET dns_records", "GET configurations"):
+            api.script(kind, instead(failing(403)))
+        await outcomes(operator.dns.look(now()), operator.tunnel.look(now()))
+        assert len(api.calls) == 3
+        await asyncio.sleep(FIRST_PAUSE + 0.5)
+        assert operator.recovered == 1
 
 
 @virtual

@@ -77,6 +77,24 @@ async def test_sessions_woken_by_a_write_come_first_into_the_next_group() -> Non
 
 
 @virtual
+async def test_a_wish_that_came_during_a_write_waits_for_those_whom_that_write_wakes() -> None:
+    writer = Writer()
+
+    async def twice(number: int) -> None:
+        with writer.census.running():
+            await writer.group.join(number)
+            await writer.group.join(number)
+
+    async def later() -> None:
+        await asyncio.sleep(0.5)
+        await writer.session(99)
+
+    await asyncio.gather(*(twice(number) for number in range(50)), later())
+    assert [len(write) for write in writer.writes] == [50, 51]
+    await writer.stop()
+
+
+@virtual
 async def test_wishes_gather_for_as_long_as_the_budget_asks() -> None:
     writer = Writer(stretch=20.0)
     began = now()

@@ -1,5 +1,6 @@
 """What the zone's writer promises when Cloudflare refuses, fails or says nothing."""
 
+import asyncio
 import math
 from typing import Any
 
@@ -198,3 +199,33 @@ async def test_a_record_that_comes_back_different_meets_the_backoff() -> None:
         api.script("POST batch", instead(failing(200)._replace(body=body)))
         with pytest.raises(TransientError, match="RecordNotAsWanted"):
             await operator.ensure(1)
+
+
+@virtual
+async def test_a_list_taken_early_and_delivered_late_does_not_hide_our_own_write() -> None:
+    async def late(api: FakeApi, carry_out: Any) -> Any:
+        reply = carry_out()
+        await asyncio.sleep(3)
+        return reply
+
+    api = FakeApi()
+    async with running(api) as operator:
+        await operator.dns.look(now())
+        api.script("GET dns_records", late)
+        look = asyncio.create_task(operator.dns.look(now()))
+        await asyncio.sleep(1)
+        await operator.ensure(1)
+        await look
+        assert sight(operator, 1) is Status.PRESENT
+
+
+@virtual
+async def test_old_evidence_does_not_count_when_the_new_look_fails() -> None:
+    api = FakeApi()
+    api.add(host(1))
+    async with running(api) as operator:
+        await operator.dns.look(now())
+        await asyncio.sleep(1)
+        api.script("GET dns_records", *[instead(failing(500))] * 3)
+        with pytest.raises(TransientError):
+            await operator.ensure(1, since=now())

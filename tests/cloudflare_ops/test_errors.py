@@ -28,7 +28,7 @@ def translate(method: str, endpoint: Endpoint, status: int, code: int = 0, **hea
         ("GET", ZONE, (401, 1000), SharedError, "TokenInvalid"),
         ("GET", ZONE, (400, 6003), SharedError, "TokenInvalid"),
         ("PUT", TUNNEL, (403, 10000), SharedError, "TokenForbidden"),
-        ("GET", RECORDS, (403, 9109), SharedError, "TokenForbidden"),
+        ("GET", RECORDS, (403, 9109), SharedError, "TokenInvalid"),
         ("GET", ZONE, (404, 7003), SharedError, "ZoneNotFound"),
         ("POST", BATCH, (404, 7003), SharedError, "ZoneNotFound"),
         ("GET", TUNNEL, (404, 1055), SharedError, "TunnelNotFound"),

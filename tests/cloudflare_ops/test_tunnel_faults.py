@@ -202,3 +202,49 @@ def test_a_document_that_cannot_be_read_is_an_error_and_not_an_empty_one(config:
             assert "PUT configurations" not in api.kinds()
 
     check()
+
+
+@virtual
+async def test_a_document_read_early_and_delivered_late_does_not_hide_our_own_write() -> None:
+    async def late(api: FakeApi, carry_out: Any) -> Any:
+        reply = carry_out()
+        await asyncio.sleep(3)
+        return reply
+
+    api = FakeApi()
+    async with running(api) as operator:
+        await operator.client.zone()
+        api.script("GET configurations", late)
+        look = asyncio.create_task(operator.tunnel.look(now()))
+        await asyncio.sleep(1)
+        await operator.ensure_rule(1)
+        await look
+        assert status(operator, 1) is Status.PRESENT
+
+
+@virtual
+async def test_a_read_does_not_use_up_the_budget_that_its_write_needs() -> None:
+    api = FakeApi()
+    async with running(api, budget=20) as operator:
+        await operator.client.zone()
+        for _ in range(9):
+            await operator.tunnel.look(now())
+            await asyncio.sleep(31)
+        await asyncio.sleep(22)
+        for _ in range(12):
+            await operator.tunnel.look(now())
+        before = len(api.calls)
+        await operator.ensure_rule(1)
+        assert api.kinds()[before:] == ["GET configurations", "PUT configurations"]
+
+
+@virtual
+async def test_a_refused_document_lets_the_removals_go_first() -> None:
+    api = FakeApi()
+    api.write({"ingress": [written(9), CATCH_ALL]})
+    api.script("PUT configurations", instead(failing(400, 1056)))
+    async with running(api) as operator:
+        await operator.dns.look(NEVER)
+        assert await outcomes(operator.ensure_rule(1), operator.remove_rule(9)) == [None, None]
+        puts = [body["config"]["ingress"] for kind, body in api.calls if kind == "PUT configurations"]
+        assert puts[1:] == [[CATCH_ALL], [written(1), CATCH_ALL]]
