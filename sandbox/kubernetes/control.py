@@ -1,6 +1,6 @@
 """The server's own knobs, under `/_sandbox/`; they answer during an outage, too.
 
-GET PUT DELETE /_sandbox/faults    the rules in force (`faults` describes them)
+GET PUT DELETE /_sandbox/faults    the rules in force (`faults` and `sandbox.faults` describe them)
 GET  /_sandbox/held                the requests that wait;       POST /_sandbox/release lets them go
 POST /_sandbox/compact             forget the history: watches and pages that begin before now are 410
 GET PATCH /_sandbox/settings       watchlist, down, history, bookmark_interval (seconds), token

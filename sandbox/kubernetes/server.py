@@ -13,9 +13,10 @@ from random import Random
 
 from aiohttp import web
 
+from sandbox.faults import Drop, Hold, Latency
 from sandbox.kubernetes.api import Settings, new_api
 from sandbox.kubernetes.control import PREFIX, control_application
-from sandbox.kubernetes.faults import Action, Disturb, Drop, Hold, Latency, Refuse
+from sandbox.kubernetes.faults import Disturb, Refuse
 from sandbox.kubernetes.objects import Json
 from sandbox.kubernetes.requests import Request, Response, Stream
 from sandbox.kubernetes.switchboard import Switchboard
@@ -112,7 +113,7 @@ async def _answer(switchboard: Switchboard, request: Request) -> Response | Stre
     """The answer with everything that goes wrong on the way. Raises _DroppedError."""
     if switchboard.is_down:
         raise _DroppedError
-    actions = switchboard.faults.take(request)
+    actions = switchboard.faults.meet(request)
     for action in actions:
         if isinstance(action, Latency):
             await asyncio.sleep(action.seconds)
@@ -123,7 +124,7 @@ async def _answer(switchboard: Switchboard, request: Request) -> Response | Stre
     return answer
 
 
-async def _disturbed(switchboard: Switchboard, request: Request, actions: list[Action], when: str) -> Response | None:
+async def _disturbed(switchboard: Switchboard, request: Request, actions: list[object], when: str) -> Response | None:
     """What the faults of this moment answer, if anything. Raises _DroppedError."""
     for action in actions:
         if isinstance(action, Hold) and action.when == when:
