@@ -16,6 +16,7 @@ from typing import Never
 
 from cloudflare_ops.transport import SdkTransport, Transport
 from controller import clock, sweep_request
+from controller.announce import Announcer
 from controller.background import Work
 from controller.health import Health
 from controller.living import SharedLiving
@@ -32,6 +33,7 @@ from k8s.client import Kube, connect
 from k8s.elector import Elector
 from k8s.events import Events
 from k8s.lease_store import LeaseStore
+from k8s.own_pod import own_pod
 from k8s.pods import Pods
 from k8s.routes import Routes
 
@@ -150,6 +152,11 @@ class Operator:
             random=rng.random,
         )
         self._status = Status(self, now)
+        self._announcer = Announcer(
+            problems=self._status.problems,
+            own_pod=lambda: own_pod(kube, settings.watch_namespace, settings.pod_name),
+            events=self.events,
+        )
 
     @property
     def term(self) -> Term | None:
@@ -163,7 +170,9 @@ class Operator:
             UnusableError: the health port cannot be had.
         """
         async with self._health_server(), asyncio.TaskGroup() as self._tasks:
-            followers = [self._tasks.create_task(work()) for work in (*self.followers(), self._prune)]
+            followers = [
+                self._tasks.create_task(work()) for work in (*self.followers(), self._prune, self._announcer.run)
+            ]
             election = self._tasks.create_task(self.elector.run(self._lead), name="election")
             await stop.wait()
             _log.info("stopping")
