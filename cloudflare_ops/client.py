@@ -77,6 +77,8 @@ class Client:
         self._on_recovered = on_recovered
         self._limit = limit
         self._zone: Body | None = None
+        # The first list and the first read of the tunnel's document begin together, and both need it.
+        self._zone_turn = asyncio.Lock()
         self._breakers: list[Breaker] = []
         self._account = self.breaker()
         self.budget = Budget(now, size=budget)
@@ -107,9 +109,10 @@ class Client:
         Raises:
             SessionError: as `call`.
         """
-        if self._zone is None:
-            self._zone = (await self.call("GET", Endpoint.ZONE, accept=_accept_zone))["result"]
-        return self._zone
+        async with self._zone_turn:
+            if self._zone is None:
+                self._zone = (await self.call("GET", Endpoint.ZONE, accept=_accept_zone))["result"]
+            return self._zone
 
     async def call(
         self,

@@ -1,4 +1,4 @@
-"""This replica's own Pod, for Events about the operator itself; `controller.announce` asks for it when there is news."""
+"""This replica's own Pod, for Events about the operator itself: `controller.announce` asks for it when it has news."""
 
 from fsm.observation import PodFacts
 from k8s.client import METADATA, Kube
