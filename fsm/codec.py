@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from fsm.record import SessionRecord
+from fsm.record import SessionRecord, shortened
 from fsm.session import PREFIX
 from fsm.states import State
 
 _T = TypeVar("_T")
 
 VERSION = "1"
-ERROR_LIMIT = 1_000  # characters of last-error
 
+_MOST = 10**9 - 1  # of a count: a hand-edited million digits must not cost a second
 _STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _VERSION, _STATE, _HOSTNAME, _SERVICE, _SINCE, _ATTEMPTS, _RETRY_AT, _LAST_ERROR, _POD_UID, _REVISION = (
     PREFIX + key
@@ -50,16 +50,16 @@ def render(record: SessionRecord) -> dict[str, str]:
     optional = {
         _SERVICE: record.service,
         _RETRY_AT: record.retry_at and _stamp(record.retry_at),
-        _LAST_ERROR: record.last_error and _shortened(record.last_error),
+        _LAST_ERROR: record.last_error,
     }
     return {
         _VERSION: VERSION,
         _STATE: record.state.value,
         _HOSTNAME: record.hostname,
         _SINCE: _stamp(record.since),
-        _ATTEMPTS: str(record.attempts),
+        _ATTEMPTS: str(min(record.attempts, _MOST)),
         _POD_UID: record.pod_uid,
-        _REVISION: str(record.revision),
+        _REVISION: str(min(record.revision, _MOST)),
     } | {key: text for key, text in optional.items() if text}
 
 
@@ -75,10 +75,10 @@ def read(texts: Mapping[str, str], pod_uid: str) -> SessionRecord | Unreadable |
             state=_parsed(ours, _STATE, State),
             hostname=_parsed(ours, _HOSTNAME, _nonempty),
             since=_parsed(ours, _SINCE, _time),
-            service=ours.get(_SERVICE),
+            service=ours.get(_SERVICE) or None,
             attempts=_parsed(ours, _ATTEMPTS, _count),
             retry_at=_parsed(ours, _RETRY_AT, _time) if _RETRY_AT in ours else None,
-            last_error=ours.get(_LAST_ERROR),
+            last_error=shortened(ours.get(_LAST_ERROR, "")) or None,
             revision=_parsed(ours, _REVISION, _count),
         )
     except _UnreadableError as error:
@@ -112,8 +112,8 @@ def _nonempty(text: str) -> str:
 
 
 def _count(text: str) -> int:
-    # isdecimal alone takes other scripts' digits; a length bound keeps a hand-edited million digits from costing a second.
-    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+    # isdecimal alone takes other scripts' digits.
+    if not (text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST))):
         raise ValueError(text)
     return int(text)
 
@@ -128,8 +128,3 @@ def _time(text: str) -> datetime:
 def _stamp(time: datetime) -> str:
     # Not strftime: it writes years before 1000 without their zeros.
     return time.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
-
-
-def _shortened(error: str) -> str:
-    flat = " ".join(error.split())
-    return flat if len(flat) <= ERROR_LIMIT else flat[: ERROR_LIMIT - 1] + "…"

@@ -103,10 +103,18 @@ def _forward(record: SessionRecord, seen: Observation) -> Step:
     if record.state is State.ROUTES_CREATED:
         verified = all(_is_there(sight, seen) for sight in seen.parts)
         return Move(Trigger.VERIFIED) if verified else Act(VerifyReady(seen.since))
-    if record.state is State.PENDING and any(sight.status is Status.UNKNOWN for sight in seen.parts):
-        return Act(VerifyReady(NEVER))
+    if record.state is State.PENDING and (look := _first_look(seen)):
+        return Act(look)
     stage = JOURNEY.index(record.state)
     return Move(_FORWARD[stage]) if _is_there(seen.parts[stage], seen) else Act(_ensure(record, seen))
+
+
+def _first_look(seen: Observation) -> VerifyReady | None:
+    """The look that has to come before the record: nobody looked yet, or what an old one saw may be gone."""
+    statuses = {sight.status for sight in seen.parts}
+    if Status.UNKNOWN in statuses:
+        return VerifyReady(NEVER)
+    return VerifyReady(seen.since) if Status.FOREIGN in statuses else None
 
 
 def _ensure(record: SessionRecord, seen: Observation) -> Effect:
@@ -140,7 +148,8 @@ def _decide_renamed(record: SessionRecord, seen: Observation, now: datetime) -> 
 def _decide_gone(record: SessionRecord, seen: Observation, now: datetime) -> Step:
     if record.state is not State.TEARING_DOWN:
         return Move(Trigger.DELETED)
-    if not seen.permitted:
+    # A Pod that is there and going is a witness itself, however long it takes (its node may be lost).
+    if not (seen.permitted or seen.pods):
         return Rest()
     removal = _removal(record, seen, keep_wanted=False)
     if removal is None:

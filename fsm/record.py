@@ -5,7 +5,7 @@ an outcome (`settle`); `fsm.codec` turns the result into texts. All values are f
 """
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from fsm.backoff import CAP, delay
@@ -14,6 +14,7 @@ from fsm.states import State, Trigger
 from fsm.table import next_state
 
 UNREADABLE = "RecordUnreadable"
+ERROR_LIMIT = 1_000  # characters of last_error
 # A session that was Ready for this long starts counting its attempts anew. Not earlier: somebody who removes our
 # record every minute must meet our backoff although every single repair succeeds.
 CALM = timedelta(minutes=10)
@@ -27,7 +28,8 @@ _DRIFT = {
 
 @dataclass(frozen=True)
 class SessionRecord:
-    """What is remembered of a session; times are aware and in UTC, whole seconds.
+    """What is remembered of a session, exactly as its annotations can say it: times are aware, in UTC and whole
+    seconds, `last_error` is `shortened`. A record that differed from its own texts would be written again for ever.
 
     `hostname` and `service` are what was promised and written (they may differ from what is wanted now); `attempts`
     counts failures and repairs since the session was last calm; `revision` grows by one with each write.
@@ -47,12 +49,18 @@ class SessionRecord:
 def begin(pod_uid: str, hostname: str, now: datetime, *, unreadable: str = "") -> SessionRecord:
     """The record of a session that has none, or whose text cannot be read (`unreadable` names the key)."""
     error = f"{UNREADABLE}: {unreadable}" if unreadable else None
-    return SessionRecord(pod_uid, State.PENDING, hostname, since=now, last_error=error)
+    return SessionRecord(pod_uid, State.PENDING, hostname, since=_second(now), last_error=error)
+
+
+def shortened(error: str) -> str:
+    """One printable line of at most ERROR_LIMIT characters; what is one already stays as it is."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in error).split())
+    return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
 
 
 def clamp(record: SessionRecord, now: datetime) -> SessionRecord:
     """The record with a `retry_at` no later than the cap from now: a skewed clock or a hand must not stop a session."""
-    latest = now + timedelta(seconds=CAP)
+    latest = _second_after(now, CAP)
     if record.retry_at is None or record.retry_at <= latest:
         return record
     return replace(record, retry_at=latest)
@@ -64,7 +72,7 @@ def move(record: SessionRecord, trigger: Trigger, now: datetime, *, service: str
     Raises:
         IllegalTransitionError: the table does not allow it.
     """
-    moved = replace(record, state=next_state(record.state, trigger), since=now)
+    moved = replace(record, state=next_state(record.state, trigger), since=_second(now))
     if trigger in _DRIFT:
         attempts = _calm_attempts(record, now) + 1
         moved = _pause(replace(moved, attempts=attempts), delay(attempts - 1, jitter), now)
@@ -78,7 +86,7 @@ def move(record: SessionRecord, trigger: Trigger, now: datetime, *, service: str
 
 def rename(record: SessionRecord, hostname: str, now: datetime) -> SessionRecord:
     """The record once nothing of its old hostname is left."""
-    return replace(_cleared(record), hostname=hostname, service=None, since=now)
+    return replace(_cleared(record), hostname=hostname, service=None, since=_second(now))
 
 
 def settle(record: SessionRecord, outcome: Outcome, now: datetime, *, jitter: float) -> SessionRecord:
@@ -87,16 +95,14 @@ def settle(record: SessionRecord, outcome: Outcome, now: datetime, *, jitter: fl
         case Done():
             return _cleared(record)
         case Waiting(error):
-            return replace(record, last_error=error) if error else record
+            return replace(record, last_error=shortened(error)) if error else record
         case Conflict(error):
-            return replace(record, last_error=error, retry_at=None)
+            return replace(record, last_error=shortened(error), retry_at=None)
         case Retry(error, retry_after):
-            attempts = _calm_attempts(record, now) + 1
-            failed = replace(record, attempts=attempts, last_error=error)
-            return _pause(failed, max(delay(attempts, jitter), min(retry_after, CAP)), now)
+            failed = _failed(record, error, now)
+            return _pause(failed, max(delay(failed.attempts, jitter), min(retry_after, CAP)), now)
         case Failed(error):
-            failed = replace(record, attempts=_calm_attempts(record, now) + 1, last_error=error)
-            return _pause(failed, CAP * (0.5 + jitter / 2.0), now)
+            return _pause(_failed(record, error, now), CAP * (0.5 + jitter / 2.0), now)
         case _:
             assert_never(outcome)
 
@@ -106,16 +112,26 @@ def pause_left(record: SessionRecord, now: datetime) -> float:
     return 0.0 if record.retry_at is None else max(0.0, (record.retry_at - now).total_seconds())
 
 
+def _failed(record: SessionRecord, error: str, now: datetime) -> SessionRecord:
+    return replace(record, attempts=_calm_attempts(record, now) + 1, last_error=shortened(error))
+
+
 def _calm_attempts(record: SessionRecord, now: datetime) -> int:
     calm = record.state is State.READY and now - record.since > CALM
     return 0 if calm else record.attempts
 
 
 def _pause(record: SessionRecord, seconds: float, now: datetime) -> SessionRecord:
-    if seconds <= 0:
-        return replace(record, retry_at=None)
-    # Whole seconds, rounded up: the annotation cannot say more, and an early retry would not be the one recorded.
-    return replace(record, retry_at=now + timedelta(seconds=max(1, round(seconds))))
+    return replace(record, retry_at=_second_after(now, seconds) if seconds > 0 else None)
+
+
+def _second(time: datetime) -> datetime:
+    return time.astimezone(UTC).replace(microsecond=0)
+
+
+def _second_after(now: datetime, seconds: float) -> datetime:
+    """The first whole second at or after `seconds` from now: nobody is asked again earlier than they said."""
+    return _second(now + timedelta(seconds=seconds, microseconds=999_999))
 
 
 def _cleared(record: SessionRecord) -> SessionRecord:

@@ -26,9 +26,9 @@ def is_hash(text: str) -> bool:
 
 def hash_of_hostname(hostname: str) -> str | None:
     """The hash in a hostname of a session's shape, whatever its suffix and domain; None for any other name."""
-    label, dot, _ = hostname.partition(".")
+    label, _, domain = hostname.partition(".")
     match = _SHAPE.fullmatch(label)
-    return match[1] if match and dot else None
+    return match[1] if match and domain else None
 
 
 def hash_of_route(name: str) -> str | None:
@@ -55,9 +55,3 @@ class Profile:
 def hostname(session: str, profile: Profile) -> str:
     """The public hostname of the session with this hash."""
     return f"{session}{profile.suffix}.{profile.domain}"
-
-
-def is_wanted_shape(name: str, profile: Profile) -> bool:
-    """Whether `name` is some session's hostname under the present suffix and domain, exactly."""
-    session = hash_of_hostname(name)
-    return session is not None and name == hostname(session, profile)

@@ -68,7 +68,7 @@ def build(table: tuple[Transition, ...]) -> Machine:
 _MACHINE = build(TRANSITIONS)
 
 
-def next_state(state: State, trigger: Trigger, machine: Machine = _MACHINE) -> State:
+def next_state(state: State, trigger: Trigger) -> State:
     """Where `trigger` leads from `state`.
 
     Raises:
@@ -76,7 +76,7 @@ def next_state(state: State, trigger: Trigger, machine: Machine = _MACHINE) -> S
     """
     cursor = _Cursor(state)
     try:
-        machine.events[trigger.value].trigger(cursor)
+        _MACHINE.events[trigger.value].trigger(cursor)
     except MachineError as error:
         raise IllegalTransitionError(f"{trigger.value} is not allowed in {state.value}") from error
     return cursor.state
