@@ -17,12 +17,15 @@ def main() -> int:
     """Run one command; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    modules = {name: importlib.import_module(module) for name, (module, _) in _COMMANDS.items()}
-    for name, (_, text) in _COMMANDS.items():
-        modules[name].add_arguments(commands.add_parser(name, help=text, description=modules[name].__doc__))
+    for name, (module, text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        # Only what is asked for is imported: a server starts without the other one and without the demo.
+        if name in sys.argv[1:2]:
+            chosen = importlib.import_module(module)
+            chosen.add_arguments(command)
     args = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(modules[args.command].serve(args)) or 0
+        return asyncio.run(chosen.serve(args)) or 0
     return 130
 
 

@@ -2,9 +2,10 @@
 
 import re
 from collections import deque
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from sandbox.cloudflare.envelope import Json, RefusedError, Reply, Request, success
+from sandbox.cloudflare.envelope import RefusedError, Reply, Request, success
 
 WINDOW = 300.0  # seconds
 BLOCK = 300.0  # seconds, counted from the request that was too much
@@ -27,12 +28,22 @@ class Token:
 class Access:
     """The tokens, and the gate in front of every endpoint."""
 
-    def __init__(self, tokens: dict[str, frozenset[str]], *, limit: int = LIMIT) -> None:
-        self.tokens = {secret: Token(rights) for secret, rights in tokens.items()}
+    def __init__(self, tokens: Mapping[str, Set[str]], *, limit: int = LIMIT) -> None:
         self.limit = limit
+        self.tokens: dict[str, Token] = {}
+        self.grant(tokens)
 
-    def admit(self, request: Request, now: float) -> Token:
-        """The token of this request. Raises RefusedError (400, 401, 403, 429)."""
+    def grant(self, tokens: Mapping[str, Set[str]]) -> None:
+        """These tokens and no others; one that stays keeps what it has used. Raises ValueError for unknown rights."""
+        if unknown := frozenset[str]().union(*tokens.values()) - ALL_RIGHTS:
+            raise ValueError(f"rights: {', '.join(sorted(ALL_RIGHTS))} are known, not {', '.join(sorted(unknown))}")
+        kept = {secret: self.tokens.get(secret) or Token() for secret in tokens}
+        for secret, token in kept.items():
+            token.rights = frozenset(tokens[secret])
+        self.tokens = kept
+
+    def token_of(self, request: Request) -> Token:
+        """The token of this request. Raises RefusedError (400, 401, 403)."""
         match = _BEARER.fullmatch(request.headers.get("authorization", ""))
         if match is None:
             chain = ((6111, "Invalid format for Authorization header"),)
@@ -42,12 +53,11 @@ class Access:
             if request.path == "/user/tokens/verify":
                 raise RefusedError(401, 1000, "Invalid API Token")
             raise RefusedError(403, 9109, "Invalid access token")
-        self._count(token, now)
         return token
 
-    def require(self, token: Token, right: str) -> None:
-        """Raises RefusedError (403) for a token without this right; editing includes reading."""
-        if right not in token.rights and right.replace(":read", ":edit") not in token.rights:
+    def require(self, token: Token, *rights: str) -> None:
+        """Raises RefusedError (403) for a token with none of these rights; editing includes reading."""
+        if not token.rights & {*rights, *(right.replace(":read", ":edit") for right in rights)}:
             raise RefusedError(403, 10000, "Authentication error")
 
     def verify(self, token: Token) -> Reply:
@@ -56,18 +66,15 @@ class Access:
 
     def headers(self, token: Token, now: float) -> dict[str, str]:
         """What every answer tells of the limit."""
-        left = max(0, self.limit - len(token.seen))
-        until = token.seen[0] + WINDOW - now if token.seen else WINDOW
+        left = 0 if now < token.blocked_until else max(0, self.limit - len(token.seen))
+        until = max(token.blocked_until, token.seen[0] + WINDOW if token.seen else 0.0) - now
         return {
             "Ratelimit": f'"default";r={left};t={max(0, round(until))}',
             "Ratelimit-Policy": f'"default";q={self.limit};w={round(WINDOW)}',
         }
 
-    def report(self) -> Json:
-        """Used requests by token, for the knobs (the secrets stay out of it)."""
-        return {str(number): len(token.seen) for number, token in enumerate(self.tokens.values())}
-
-    def _count(self, token: Token, now: float) -> None:
+    def count(self, token: Token, now: float) -> None:
+        """One more request of this token. Raises RefusedError (429) for one too many, and during the block."""
         while token.seen and token.seen[0] + WINDOW <= now:
             token.seen.popleft()
         if now < token.blocked_until:

@@ -5,27 +5,41 @@ without a record cannot be shown as a name that does not resolve: the answer is 
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import aiohttp
 from aiohttp import web
+from multidict import CIMultiDict
 
-from sandbox.cloudflare.world import Tunnel, World
+from sandbox.cloudflare.envelope import Json
+from sandbox.cloudflare.tunnels import Tunnel
+from sandbox.cloudflare.world import World
 
 _TARGET = re.compile(r"([0-9a-f-]{36})\.cfargotunnel\.com")
 # Headers that belong to one connection, not to the request.
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length", "upgrade", "te", "trailer"})
 
 
-def tunnel_of(world: World, host: str) -> Tunnel | None:
-    """The tunnel that the proxied CNAME at `host` (else the wildcard above it) leads to."""
-    wildcard = "*." + host.partition(".")[2]
-    records = world.records.at(host) or world.records.at(wildcard)
+def records_of(world: World, host: str) -> list[Json]:
+    """The records that answer for `host`: its own of any type, else those of the nearest wildcard above it."""
+    if found := world.records.at(host):
+        return found
+    above = host.partition(".")[2]
+    while above:
+        if found := world.records.at(f"*.{above}"):
+            return found
+        # A name that exists is not looked through.
+        above = "" if world.records.at(above) else above.partition(".")[2]
+    return []
+
+
+def tunnel_of(world: World, records: Sequence[Json]) -> Tunnel | None:
+    """The tunnel of this account that a proxied CNAME among `records` leads to."""
     for record in records:
         target = _TARGET.fullmatch(str(record["content"])) if record["type"] == "CNAME" else None
-        if target and record["proxied"]:
-            return world.tunnels.get(target[1])
+        tunnel = world.tunnels.get(target[1]) if target and record["proxied"] else None
+        if tunnel is not None and not tunnel.is_deleted:
+            return tunnel
     return None
 
 
@@ -58,9 +72,10 @@ class Edge:
 
     async def _visit(self, request: web.Request) -> web.Response:
         host = request.host.partition(":")[0].lower()
-        tunnel = tunnel_of(self._world, host)
-        if tunnel is None or tunnel.is_deleted:
-            return _own(530, "error code: 1016", "no-record" if tunnel is None else "no-tunnel")
+        records = records_of(self._world, host)
+        tunnel = tunnel_of(self._world, records)
+        if tunnel is None:
+            return _own(530, "error code: 1016", "no-tunnel" if records else "no-record")
         service = service_of(tunnel, host, request.path)
         if service is None:
             return _own(503, "the tunnel has no configuration yet", "no-configuration")
@@ -69,19 +84,21 @@ class Edge:
         return await self._forward(request, service)
 
     async def _forward(self, request: web.Request, service: str) -> web.Response:
-        headers = {**_passed(request.headers), "Host": request.host, "Cf-Ray": "sandbox"}
+        headers = _passed(request.headers)
+        headers["Cf-Ray"] = "sandbox"
         url = service + request.path_qs
         try:
             async with self._http.request(
                 request.method, url, headers=headers, data=await request.read(), allow_redirects=False
             ) as reply:
                 return web.Response(status=reply.status, body=await reply.read(), headers=_passed(reply.headers))
-        except aiohttp.ClientError:
+        except (aiohttp.ClientError, aiohttp.InvalidURL):
             return _own(502, "error code: 502", "no-origin")
 
 
-def _passed(headers: Mapping[str, Any]) -> dict[str, str]:
-    return {name: value for name, value in headers.items() if name.lower() not in _HOP}
+def _passed(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """Repeated ones stay: a sign-in sets several cookies at once."""
+    return CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _HOP)
 
 
 def _own(status: int, text: str, why: str) -> web.Response:

@@ -1,19 +1,24 @@
-"""Faults of Cloudflare beside those that every server of the sandbox knows (`sandbox.faults`): pure, `server` acts.
+"""Faults of Cloudflare beside those that every server of the sandbox knows (`sandbox.faults`): pure, `shell` acts.
 
 "status": {"code": 502, "when": "after", "error": 10000, "message": "…", "retry_after": 5}
-answer this instead of the truth, before or after the effect
-"late": 3.0              no answer; the effect comes so many seconds later, whether or not the client still waits
+                         answer this instead of the truth, before or after the effect
+"late": 3.0              cut the connection at once; the effect comes so many seconds later all the same
 "stale": 3.0             the answer as of now, delivered so many seconds later
 "intrude": {document}    somebody else writes this tunnel document just before the request has its effect
+"insert": [rules]        somebody else puts these rules in front of the tunnel's others just before it
 "truncate": 5            a list tells only so many of its records, and counts them all
+"cut": 100               the connection ends after so many bytes of the answer's body
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sandbox.cloudflare.envelope import Json, RefusedError
+from sandbox.cloudflare.validation import check_ingress
 from sandbox.faults import Faults, Parse, seconds, when
+
+_CATCH_ALL: Json = {"service": "http_status:404"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Refuse:
 
 @dataclass(frozen=True)
 class Late:
-    """The effect comes late and without an answer."""
+    """The effect comes late, when nobody waits for an answer any more."""
 
     seconds: float
 
@@ -40,9 +45,9 @@ class Stale:
 
 @dataclass(frozen=True)
 class Intrude:
-    """Another writer is faster."""
+    """Another writer is faster; `edit` makes its document of the present one (None: never configured)."""
 
-    config: Json
+    edit: Callable[[Json | None], Json]
 
 
 @dataclass(frozen=True)
@@ -52,31 +57,57 @@ class Truncate:
     count: int
 
 
+@dataclass(frozen=True)
+class Cut:
+    """An answer breaks off."""
+
+    size: int  # bytes
+
+
 def new_faults() -> Faults:
     """No faults yet."""
     return Faults(_ACTIONS)
 
 
 def _refuse(value: Any) -> Refuse:
-    code = value.get("code") if isinstance(value, dict) else None
-    if not isinstance(code, int):
-        raise ValueError(f"status: a code is expected, not {value!r}")
+    if not isinstance(value, dict):
+        raise ValueError(f"status: an object with a code is expected, not {value!r}")
+    code = _number(value.get("code"))
     error = RefusedError(code, value.get("error", code), value.get("message", "a fault of the sandbox"))
     if "retry_after" in value:
         error.headers["Retry-After"] = str(value["retry_after"])
     return Refuse(error, when(value.get("when", "before")))
 
 
-def _intrude(value: Any) -> Intrude:
-    if not isinstance(value, dict):
-        raise ValueError("intrude: a tunnel document is expected")
-    return Intrude(value)
+def _intrude(document: Any) -> Intrude:
+    _check(document)
+    return Intrude(lambda _: dict(document))
 
 
-def _truncate(value: Any) -> Truncate:
+def _insert(rules: Any) -> Intrude:
+    """Rules that are there already are moved to the front, so that a rule for ever does not fill the document."""
+
+    def edit(config: Json | None) -> Json:
+        others = [rule for rule in (config or {}).get("ingress", [_CATCH_ALL]) if rule not in rules]
+        return {**(config or {}), "ingress": [*rules, *others]}
+
+    if not isinstance(rules, list):
+        raise ValueError("insert: a list of rules is expected")
+    _check(edit(None))
+    return Intrude(edit)
+
+
+def _check(document: Any) -> None:
+    try:
+        check_ingress(document)
+    except RefusedError as error:
+        raise ValueError(str(error)) from error
+
+
+def _number(value: Any) -> int:
     if not isinstance(value, int) or value < 0:
-        raise ValueError("truncate: a number of records is expected")
-    return Truncate(value)
+        raise ValueError(f"a number is expected, not {value!r}")
+    return value
 
 
 _ACTIONS: Mapping[str, Parse] = {
@@ -84,5 +115,7 @@ _ACTIONS: Mapping[str, Parse] = {
     "late": lambda value: Late(seconds(value)),
     "stale": lambda value: Stale(seconds(value)),
     "intrude": _intrude,
-    "truncate": _truncate,
+    "insert": _insert,
+    "truncate": lambda value: Truncate(_number(value)),
+    "cut": lambda value: Cut(_number(value)),
 }

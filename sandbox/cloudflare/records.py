@@ -3,13 +3,15 @@
 Called by `world`; the time of a change is an argument, ids are counted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sandbox.cloudflare.envelope import Json, RefusedError, Reply, parsed, success
 from sandbox.cloudflare.validation import Plan, check_record
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 5_000_000
+_ORDERS = ("type", "name", "content", "ttl", "proxied")
+_FILTERS = ("name", "content", "comment", "tag")
 _FIELDS = ("type", "name", "content", "proxied", "ttl", "comment", "tags", "settings", "priority", "data")
 # An address or an alias excludes every other alias at its name.
 _ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
@@ -44,7 +46,9 @@ class Records:
         """`GET …/dns_records`."""
         found = [record for record in self._records.values() if _is_selected(record, query)]
         if order := query.get("order"):
-            found.sort(key=lambda record: str(record.get(order)), reverse=query.get("direction") == "desc")
+            if order not in _ORDERS:
+                raise _bad_query("order")
+            found.sort(key=lambda record: record[order], reverse=query.get("direction") == "desc")
         page, size = _number(query, "page", 1), min(_number(query, "per_page", DEFAULT_PAGE), LARGEST_PAGE)
         part = found[(page - 1) * size : page * size]
         info = {"page": page, "per_page": size, "count": len(part), "total_count": len(found)}
@@ -77,24 +81,24 @@ class Records:
 
     def batch(self, body: Any, now: str) -> Reply:
         """`POST …/dns_records/batch`: deletes, patches, puts, posts, in this order, all or nothing."""
-        wishes = parsed(body)
+        wishes = {kind: _entries(parsed(body).get(kind)) for kind in ("deletes", "patches", "puts", "posts")}
         steps: dict[str, Callable[[Json], Json]] = {
             "deletes": self._delete,
             "patches": lambda entry: self._patch(entry, now),
             "puts": lambda entry: self._put(entry, now),
             "posts": lambda entry: self._post(entry, now),
         }
-        if sum(len(wishes.get(kind) or ()) for kind in steps) > self.plan.batch:
+        if sum(map(len, wishes.values())) > self.plan.batch:
             raise RefusedError(400, 9207, f"A batch may hold at most {self.plan.batch} operations.")
         before = (dict(self._records), {name: set(keys) for name, keys in self._names.items()})
         try:
-            return success({kind: [step(parsed(e)) for e in wishes.get(kind) or ()] for kind, step in steps.items()})
+            return success({kind: [steps[kind](entry) for entry in entries] for kind, entries in wishes.items()})
         except RefusedError:
             self._records, self._names = before
             raise
 
     def _post(self, body: Json, now: str) -> Json:
-        record = _defaults(body)
+        record = {**_defaults(body), "ttl": body.get("ttl")}
         check_record(record, self.zone, self.plan)
         self._check_free(record)
         if len(self._records) >= self.quota:
@@ -160,11 +164,21 @@ def _defaults(body: Json) -> Json:
     return {**basic, **given, "name": str(given.get("name", "")).lower()}
 
 
+def _entries(value: Any) -> Sequence[Json]:
+    if value is not None and not isinstance(value, list):
+        raise RefusedError(400, 6007, "Malformed JSON in request body")
+    return [parsed(entry) for entry in value or ()]
+
+
 def _number(query: Mapping[str, str], key: str, default: int) -> int:
     text = query.get(key, str(default))
     if not text.isdecimal() or int(text) < 1:
-        raise RefusedError(400, 1004, "DNS Validation Error", chain=((9100, f"{key} is invalid"),))
+        raise _bad_query(key)
     return int(text)
+
+
+def _bad_query(key: str) -> RefusedError:
+    return RefusedError(400, 1004, "DNS Validation Error", chain=((9100, f"{key} is invalid"),))
 
 
 def _is_selected(record: Json, query: Mapping[str, str]) -> bool:
@@ -173,16 +187,28 @@ def _is_selected(record: Json, query: Mapping[str, str]) -> bool:
 
 
 def _is_filter(key: str) -> bool:
-    return key in ("type", "proxied") or key.partition(".")[0] in ("name", "content", "comment")
+    return key in ("type", "proxied") or key.partition(".")[0] in _FILTERS
 
 
 def _fits(record: Json, key: str, wanted: str) -> bool:
     field, _, test = key.partition(".")
+    if field == "tag":
+        return _has_tag(record, test, wanted)
     value = record.get(field)
     if field == "proxied":
         return bool(value) == (wanted.lower() == "true")
     if test in ("present", "absent"):
         return bool(value) == (test == "present")
     if test and test not in _TESTS:
-        raise RefusedError(400, 1004, "DNS Validation Error", chain=((9101, f"unknown filter {key}"),))
+        raise _bad_query(key)
     return _TESTS[test or "exact"](str(value or "").lower(), wanted.lower())
+
+
+def _has_tag(record: Json, test: str, wanted: str) -> bool:
+    """`tag.present=name` and `tag.absent=name` look at names, the other tests at `name:value`."""
+    tags = [str(tag).lower() for tag in record.get("tags") or ()]
+    if test in ("present", "absent"):
+        return (wanted.lower() in {tag.partition(":")[0] for tag in tags}) == (test == "present")
+    if test and test not in _TESTS:
+        raise _bad_query(f"tag.{test}")
+    return any(_TESTS[test or "exact"](tag, wanted.lower()) for tag in tags)

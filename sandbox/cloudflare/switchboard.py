@@ -1,11 +1,11 @@
 """What the running server knows beside its world: faults, held requests, the calls so far, the outage.
 
-`server` asks it on the way of every request; the handlers of `control` change it.
+`shell` asks it on the way of every request; the handlers of `control` change it.
 """
 
 import asyncio
 from collections import Counter, deque
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from sandbox.cloudflare.envelope import Json, Request
 from sandbox.cloudflare.faults import new_faults
@@ -14,13 +14,14 @@ from sandbox.cloudflare.world import World
 _REMEMBERED = 100_000  # calls that can be told one by one
 
 
-class Call(NamedTuple):
-    """One request; status 0: no answer was given. `id` tells in which order they came."""
+@dataclass
+class Call:
+    """One request, numbered as they came; `status` is None while it waits, 0 if its connection was closed."""
 
     id: int
     method: str
     path: str
-    status: int
+    status: int | None = None
 
 
 class Switchboard:
@@ -33,14 +34,17 @@ class Switchboard:
         self.counts: Counter[str] = Counter()
         self.total = 0
         self.is_down = False
+        self.down_status = 0  # what an outage answers with; 0 closes the connection
         self.latency = 0.0  # seconds, for every request
         self._held: dict[asyncio.Event, Json] = {}
 
-    def count(self, request: Request, status: int) -> None:
-        """Remember that this was asked and how it was answered."""
+    def count(self, request: Request) -> Call:
+        """Remember that this was asked; the caller writes down how it was answered."""
         self.total += 1
-        self.calls.append(Call(self.total, request.method, request.path, status))
+        call = Call(self.total, request.method, request.path)
+        self.calls.append(call)
         self.counts[f"{request.method} {kind_of(request.path)}"] += 1
+        return call
 
     def forget_calls(self) -> None:
         """Count from here."""
@@ -48,10 +52,10 @@ class Switchboard:
         self.counts.clear()
         self.total = 0
 
-    async def hold(self, request: Request, when: str) -> None:
+    async def hold(self, call: Call, when: str) -> None:
         """Wait until somebody releases this request."""
         released = asyncio.Event()
-        self._held[released] = {"method": request.method, "path": request.path, "when": when}
+        self._held[released] = {"id": call.id, "method": call.method, "path": call.path, "when": when}
         try:
             await released.wait()
         finally:
@@ -61,11 +65,12 @@ class Switchboard:
         """The requests that wait, oldest first."""
         return list(self._held.values())
 
-    def release(self) -> int:
-        """Let every held request go on; how many those were."""
-        for released in self._held:
-            released.set()
-        return len(self._held)
+    def release(self, number: int | None = None) -> int:
+        """Let the held request with this id go on (None: all of them); how many those were."""
+        freed = [event for event, told in self._held.items() if number in (None, told["id"])]
+        for event in freed:
+            event.set()
+        return len(freed)
 
 
 def kind_of(path: str) -> str:

@@ -8,23 +8,36 @@ from urllib.parse import urlsplit
 from sandbox.cloudflare.envelope import Json, RefusedError
 
 TYPES = frozenset({"A", "AAAA", "CNAME", "TXT", "MX", "NS", "SRV", "CAA"})
-_LABEL = r"[a-z0-9_*]([-a-z0-9_]{0,61}[a-z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_LABEL = r"[a-z0-9_]([-a-z0-9_]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+# Only the leftmost label, and only as a whole, may be a wildcard.
+_NAME = re.compile(rf"(\*\.)?{_HOST.pattern}")
 _TAG = re.compile(r"[A-Za-z0-9_-]{1,32}(:.{0,100})?")
-_SCHEMES = frozenset({"http", "https", "ws", "wss", "tcp", "ssh", "rdp", "smb", "unix", "unix+tls"})
 _SPECIAL = frozenset({"hello_world", "hello-world", "bastion", "socks-proxy"})
+# What Python's regular expressions know and Go's do not: lookaround, back references, atomic and possessive groups.
+_NOT_GO = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan allows: operations in a batch, characters of a comment, tags of a record."""
+    """What a plan allows: records in a zone, operations in a batch, characters of a comment, tags of a record."""
 
+    name: str
+    records: int
     batch: int
     comment: int
     tags: int
 
 
-PLANS = {"free": Plan(200, 100, 0), "pro": Plan(3500, 500, 20), "enterprise": Plan(3500, 500, 20)}
+PLANS = {
+    plan.name: plan
+    for plan in (
+        Plan("free", 200, 200, 100, 0),
+        Plan("pro", 3500, 3500, 500, 20),
+        Plan("business", 3500, 3500, 500, 20),
+        Plan("enterprise", 3500, 3500, 500, 20),
+    )
+}
 
 
 def _invalid(code: int, message: str) -> RefusedError:
@@ -49,7 +62,7 @@ def check_record(record: Json, zone: str, plan: Plan) -> None:
 def _check_content(kind: str, content: Any) -> None:
     if not isinstance(content, str) or not content:
         raise _invalid(9005, f"Content for {kind} record is invalid.")
-    if kind == "CNAME" and not _NAME.fullmatch(content.lower()):
+    if kind == "CNAME" and not _HOST.fullmatch(content.lower()):
         raise _invalid(9007, "Content for CNAME record is invalid.")
     if kind == "A" and not re.fullmatch(r"(\d{1,3}\.){3}\d{1,3}", content):
         raise _invalid(9005, "Content for A record must be a valid IPv4 address.")
@@ -72,6 +85,8 @@ def _check_comment(comment: Any, plan: Plan) -> None:
 def _check_tags(tags: Any, plan: Plan) -> None:
     if not tags:
         return
+    if not isinstance(tags, list):
+        raise _invalid(9301, "Tags are invalid.")
     if len(tags) > plan.tags:
         raise _invalid(9300, f"DNS record has {len(tags)} tags, exceeding the quota of {plan.tags}.")
     if not all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in tags):
@@ -104,7 +119,7 @@ def _check_rule(rule: Any, number: int, *, is_last: bool) -> None:
         text = "The last ingress rule must match all URLs (i.e. it should not have a hostname or path filter)"
         raise _bad(text)
     if matches_all and not is_last:
-        text = f"Rule #{number + 1} is matching the hostname '', but this will match every hostname"
+        text = f"Rule #{number + 1} is matching the hostname '{host}', but this will match every hostname"
         raise _bad(f"{text}, meaning the rules which follow it will never be triggered.")
 
 
@@ -114,15 +129,16 @@ def _check_service(service: Any) -> None:
     if service.startswith("http_status:"):
         code = service.partition(":")[2]
         if not code.isdecimal() or not 100 <= int(code) <= 999:
-            raise _bad(f"invalid HTTP status code {code}")
+            raise _bad(f"invalid HTTP status code: {code}")
         return
     if service in _SPECIAL or service.startswith(("unix:", "unix+tls:")):
         return
     url = _split(service)
-    if url is None or url.scheme not in _SCHEMES or not url.hostname:
+    if url is None or not url.scheme or not url.hostname:
         raise _bad(f"{service} is an invalid address, please make sure it has a scheme and a hostname")
     if url.path:
-        raise _bad(f"{service} is an invalid address, ingress rules don't support proxying to a different path")
+        text = f"{service} is an invalid address, ingress rules don't support proxying to a different path"
+        raise _bad(f"{text} on the origin service. The path will be the same as the eyeball request's path")
 
 
 def _split(service: str) -> Any:
@@ -140,13 +156,14 @@ def _check_hostname(host: Any) -> None:
     if ":" in host:
         raise _bad("Hostname cannot contain a port")
     if "*" in host[1:] or (host.startswith("*") and host != "*" and not host.startswith("*.")):
-        raise _bad(
-            'Hostname patterns can have at most one wildcard character ("*") and it can only be used for subdomains'
-        )
+        text = 'Hostname patterns can have at most one wildcard character ("*") and it can only be used for subdomains'
+        raise _bad(f'{text}, e.g. "*.example.com"')
 
 
 def _check_path(path: Any, number: int) -> None:
+    if not isinstance(path, str) or _NOT_GO.search(path):
+        raise _bad(f"Rule #{number + 1} has an invalid regex: {path}")
     try:
         re.compile(path)
-    except (re.error, TypeError) as error:
+    except re.error as error:
         raise _bad(f"Rule #{number + 1} has an invalid regex: {error}") from error
