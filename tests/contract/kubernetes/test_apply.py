@@ -11,6 +11,11 @@ def owners(item: dict[str, Any]) -> set[tuple[str, str]]:
     return {(entry["manager"], entry["operation"]) for entry in item["metadata"]["managedFields"]}
 
 
+def fields(item: dict[str, Any], manager: str) -> Any:
+    (entry,) = [entry for entry in item["metadata"]["managedFields"] if entry["manager"] == manager]
+    return entry["fieldsV1"]
+
+
 async def test_applying_what_is_missing_creates_it(cluster: Cluster) -> None:
     answer = await cluster.apply(f"{cluster.routes}/r", route("r"), US)
     assert answer.status == 201
@@ -67,6 +72,7 @@ async def test_force_takes_the_field_over(cluster: Cluster) -> None:
     answer = await cluster.apply(f"{cluster.routes}/r", route("r", "b.example.org"), US, force=True)
     assert answer.status == 200
     assert answer.body["spec"] == route("r", "b.example.org")["spec"]
+    assert fields(answer.body, THEM) == {"f:spec": {"f:entryPoints": {}}}
     back = await cluster.apply(f"{cluster.routes}/r", route("r"), THEM)
     assert back.reason == (409, "Conflict")
 
@@ -96,7 +102,9 @@ async def test_a_field_that_we_no_longer_apply_is_removed_unless_somebody_else_o
 
 async def test_a_plain_patch_takes_over_what_it_changes(cluster: Cluster) -> None:
     await cluster.apply(f"{cluster.routes}/r", route("r"), US)
-    await cluster.patch(f"{cluster.routes}/r", {"spec": {"entryPoints": ["other"]}}, fieldManager=THEM)
+    taken = await cluster.patch(f"{cluster.routes}/r", {"spec": {"entryPoints": ["other"]}}, fieldManager=THEM)
+    assert fields(taken.body, US) == {"f:spec": {"f:routes": {}}}
+    assert fields(taken.body, THEM) == {"f:spec": {"f:entryPoints": {}}}
     answer = await cluster.apply(f"{cluster.routes}/r", route("r"), US)
     assert answer.reason == (409, "Conflict")
     (cause,) = answer.body["details"]["causes"]

@@ -40,6 +40,11 @@ async def test_a_namespace_has_to_exist(cluster: Cluster) -> None:
     assert answer.body["details"] == {"name": "nowhere", "kind": "namespaces"}
 
 
+async def test_an_object_of_another_namespace_is_a_bad_request(cluster: Cluster) -> None:
+    answer = await cluster.ask("POST", cluster.pods, pod("p", namespace="default"))
+    assert answer.reason == (400, "BadRequest")
+
+
 async def test_a_namespace_that_is_being_deleted_takes_nothing_new(cluster: Cluster) -> None:
     await cluster.ask("DELETE", f"/api/v1/namespaces/{cluster.namespace}")
     answer = await cluster.ask("POST", cluster.leases, lease("l"))
