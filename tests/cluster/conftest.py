@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.site import Site
+from tests.cluster.site import site as running_site
 from tests.controlplane import ControlPlane, Proxy, traefik
 from tests.controlplane.services import external_service
 
@@ -47,6 +49,13 @@ def router_namespace(cluster: ControlPlane, namespace: str) -> str:
         make_middleware(namespace, "mark", {"headers": {"customRequestHeaders": {"X-Chain": "passed"}}}),
     )
     return namespace
+
+
+@pytest.fixture
+def site(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Site]:
+    """A site whose tunnel rules lead to a Traefik that nobody asks."""
+    with running_site(cluster, namespace, tmp_path, router="http://traefik.traefik.svc.cluster.local:80") as here:
+        yield here
 
 
 def make_middleware(namespace: str, name: str, spec: dict[str, object]) -> dict[str, object]:

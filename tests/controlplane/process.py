@@ -101,6 +101,22 @@ class Program:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def terminate(self, *, within: float = 30.0) -> int:
+        """End it as Kubernetes does (SIGTERM); its exit code.
+
+        Raises:
+            TimeoutExpired: it goes on after `within` seconds.
+        """
+        assert self._process is not None
+        self._process.terminate()
+        return self._process.wait(within)
+
+    @property
+    def pid(self) -> int:
+        """Its process id: the leash has made itself the program."""
+        assert self._process is not None
+        return self._process.pid
+
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
         """Let it stand still: its connections stay open and nothing answers on them."""

@@ -22,6 +22,13 @@ from tests.controlplane.process import Program, find_ports
 
 CRDS = Path(__file__).with_name("crds")
 KUBECTL = Path(sysconfig.get_path("scripts")) / "kubectl"
+# Of every request of a ServiceAccount: who, what, and how it was answered; no content.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+}
 KUBECTL_LIMIT = 60.0  # seconds; nothing here takes ten
 
 
@@ -133,6 +140,13 @@ class ControlPlane:
         objects = {"apiVersion": "v1", "kind": "List", "items": manifests}
         self.kubectl("apply", "--filename", "-", token=token, stdin=json.dumps(objects))
 
+    def requests_of(self, namespace: str, account: str) -> list[dict[str, Any]]:
+        """Every request of this ServiceAccount so far, as events of the audit log (`verb`, `objectRef`, …)."""
+        lines = (self.folder / "audit.log").read_text().splitlines(keepends=True)
+        events = [json.loads(line) for line in lines if line.endswith("\n")]
+        user = f"system:serviceaccount:{namespace}:{account}"
+        return [event for event in events if event["user"]["username"] == user]
+
     def _etcd_command(self, program: Path, client: int, peer: int) -> list[str | Path]:
         client_url, peer_url = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
         return [
@@ -153,6 +167,8 @@ class ControlPlane:
         )  # the server makes both before it reads either, so one key does for TLS and for tokens
         tokens = self.folder / "tokens.csv"
         tokens.write_text(f'{self.token},tests,tests,"system:masters"\n')
+        policy = self.folder / "audit-policy.json"
+        policy.write_text(json.dumps(AUDIT_POLICY))
         return [
             program,
             f"--etcd-servers=http://127.0.0.1:{etcd}",
@@ -167,6 +183,8 @@ class ControlPlane:
             f"--service-account-signing-key-file={key}",
             f"--token-auth-file={tokens}",
             "--authorization-mode=RBAC",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.folder / 'audit.log'}",
             "--disable-admission-plugins=ServiceAccount",  # wants the `default` that a controller manager makes
             *([] if watchlist else ["--feature-gates=WatchList=false"]),
         ]
