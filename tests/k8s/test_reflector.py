@@ -10,7 +10,7 @@ import pytest
 from fsm.errors import TransientError
 from k8s.cache import TOMBSTONES, Cache, Change
 from k8s.client import Object
-from k8s.reflector import IDLE, Reflector
+from k8s.reflector import IDLE, LIFE, Reflector
 from tests.k8s.fake import (
     SILENCE,
     FakeKube,
@@ -144,8 +144,9 @@ async def test_streams_that_end_at_once_are_opened_ever_more_slowly() -> None:
 @virtual
 async def test_a_stream_that_ended_after_a_long_life_is_opened_again_at_once() -> None:
     world = Watched()
-    async with world.running([complete(5), 290], [SILENCE], seconds=291):
+    async with world.running([complete(5), LIFE], [SILENCE], seconds=LIFE + 1):
         assert world.kube.opened[1].at == now() - 1
+        assert world.reflector.last_sync == now() - 1
 
 
 @virtual
