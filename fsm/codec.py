@@ -78,7 +78,7 @@ def read(texts: Mapping[str, str], pod_uid: str) -> SessionRecord | Unreadable |
             service=ours.get(_SERVICE) or None,
             attempts=_parsed(ours, _ATTEMPTS, _count),
             retry_at=_parsed(ours, _RETRY_AT, _time) if _RETRY_AT in ours else None,
-            last_error=shortened(ours.get(_LAST_ERROR, "")) or None,
+            last_error=shortened(ours.get(_LAST_ERROR, "")),
             revision=_parsed(ours, _REVISION, _count),
         )
     except _UnreadableError as error:

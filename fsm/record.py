@@ -52,10 +52,10 @@ def begin(pod_uid: str, hostname: str, now: datetime, *, unreadable: str = "") -
     return SessionRecord(pod_uid, State.PENDING, hostname, since=_second(now), last_error=error)
 
 
-def shortened(error: str) -> str:
-    """One printable line of at most ERROR_LIMIT characters; what is one already stays as it is."""
+def shortened(error: str) -> str | None:
+    """One printable line of at most ERROR_LIMIT characters (what is one already stays as it is), or None."""
     line = " ".join("".join(char if char.isprintable() else " " for char in error).split())
-    return line if len(line) <= ERROR_LIMIT else line[: ERROR_LIMIT - 1] + "…"
+    return line[: ERROR_LIMIT - 1] + "…" if len(line) > ERROR_LIMIT else line or None
 
 
 def clamp(record: SessionRecord, now: datetime) -> SessionRecord:

@@ -262,5 +262,11 @@ def test_a_long_text_is_cut_with_a_mark() -> None:
     assert shortened("x" * (ERROR_LIMIT + 1)) == "x" * (ERROR_LIMIT - 1) + "…"
 
 
+@pytest.mark.parametrize("text", ["", " ", "\n\x00"])
+def test_a_text_of_nothing_is_none(text: str) -> None:
+    assert shortened(text) is None
+    assert settled(record(), Retry(text)).last_error is None
+
+
 def test_lines_tabs_and_what_cannot_be_printed_become_one_space() -> None:
     assert shortened(" A:\n\n b\t\x00c\ud800d\u202ee ") == "A: b c d e"
