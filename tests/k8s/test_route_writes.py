@@ -1,0 +1,241 @@
+"""What is applied and removed, and what nobody touches."""
+
+from typing import Any
+
+import pytest
+
+from fsm.errors import ConflictError, NotLeadingError, PermanentError, StaleError, TransientError
+from fsm.observation import Status
+from fsm.session import MANAGER, OWNER_LABEL
+from k8s.client import Object
+from tests.k8s.fake import SILENCE, Asked, listed, refusal
+from tests.k8s.routing import (
+    APP,
+    PATH,
+    SIGN_IN,
+    WANTED,
+    A,
+    World,
+    as_applied,
+    conflicting,
+    gone,
+    live,
+    original,
+    theirs,
+)
+from tests.k8s.virtual import now, virtual
+
+
+@virtual
+async def test_missing_routes_are_applied_without_force_and_known_at_once() -> None:
+    world = World()
+    async with world.watching():
+        world.kube.answers.extend([as_applied(101), as_applied(102)])
+        since = now()
+        await world.routes.ensure(WANTED, since)
+        seen = world.routes.sight(A, WANTED)
+        assert (seen.status, seen.began) == (Status.PRESENT, since)
+        assert world.told == [A, A]
+        await world.routes.ensure(WANTED, since)
+    first, second = world.kube.asked
+    assert (first.method, first.path) == ("PATCH", f"{PATH}/{SIGN_IN.name}")
+    assert first.content_type == "application/apply-patch+yaml"
+    assert first.query == {"fieldManager": MANAGER}
+    assert first.body == SIGN_IN.manifest
+    assert second.body == APP.manifest
+
+
+@virtual
+async def test_evidence_that_is_too_old_is_renewed_by_applying_again() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4), live(APP, 5)):
+        world.kube.answers.extend([as_applied(4), as_applied(5)])
+        await world.routes.ensure(WANTED, now())
+        assert world.routes.sight(A, WANTED).began == now()
+    assert len(world.writes()) == 2
+
+
+@virtual
+@pytest.mark.parametrize("there", [original(APP, 5), theirs(APP, 5, "old"), live(APP, 5, deletionTimestamp="x")])
+async def test_what_is_ours_is_taken_by_force_but_only_in_the_version_that_was_seen(there: Object) -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4), there):
+        world.kube.answers.append(as_applied(101))
+        await world.routes.ensure(WANTED, 0.0)
+        assert world.status() is Status.PRESENT
+    (asked,) = world.writes()
+    assert asked.query == {"fieldManager": MANAGER, "force": "true"}
+    assert asked.body["metadata"]["resourceVersion"] == "5"
+
+
+@virtual
+async def test_a_foreign_route_is_never_touched() -> None:
+    world = World()
+    async with world.watching(theirs(SIGN_IN, 4)):
+        with pytest.raises(ConflictError):
+            await world.routes.ensure(WANTED, now())
+        await world.routes.remove(A, ())
+    assert world.writes() == []
+
+
+@virtual
+async def test_a_foreign_route_made_meanwhile_is_a_conflict_and_stays() -> None:
+    world = World()
+    async with world.watching():
+        world.kube.answers.extend([conflicting(), theirs(SIGN_IN, 101)])
+        with pytest.raises(ConflictError):
+            await world.routes.ensure(WANTED, now())
+        assert world.status() is Status.FOREIGN
+    assert len(world.writes()) == 1
+
+
+@virtual
+@pytest.mark.parametrize("there", [original(SIGN_IN, 101), live(SIGN_IN, 101), gone()])
+async def test_a_route_of_ours_changed_meanwhile_is_read_again_and_decided_again(there: Any) -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4, labels={OWNER_LABEL: "old"})):
+        world.kube.answers.extend([conflicting(), there])
+        with pytest.raises(StaleError):
+            await world.routes.ensure(WANTED, now())
+        entry = world.routes.reflector.get(SIGN_IN.name)
+        assert (entry and entry.version) == (None if isinstance(there, Exception) else 101)
+
+
+@virtual
+async def test_defaults_that_the_server_adds_are_no_drift_and_a_change_after_that_is() -> None:
+    world = World()
+
+    def defaulted(asked: Asked) -> Object:
+        reply: Object = as_applied(101)(asked)
+        return {**reply, "spec": {**reply["spec"], "routes": [{**reply["spec"]["routes"][0], "syntax": "default"}]}}
+
+    async with world.watching(live(SIGN_IN, 4)):
+        world.kube.answers.append(defaulted)
+        await world.routes.ensure(WANTED, 0.0)
+        assert world.status() is Status.PRESENT
+        world.routes.reflector.offer({**live(APP, 102), "spec": {"entryPoints": ["web"], "routes": []}}, now())
+        assert world.status() is Status.MISSING
+
+
+@virtual
+async def test_a_route_that_is_still_being_deleted_is_not_called_done() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4)):
+        world.kube.answers.append(live(APP, 101, deletionTimestamp="x"))
+        with pytest.raises(TransientError, match="RouteBeingDeleted"):
+            await world.routes.ensure(WANTED, 0.0)
+
+
+@virtual
+async def test_no_write_begins_with_less_than_its_time_limit_on_the_lease() -> None:
+    world = World()
+    world.left = 10.0
+    async with world.watching(live(SIGN_IN, 4)):
+        with pytest.raises(NotLeadingError):
+            await world.routes.ensure(WANTED, 0.0)
+        with pytest.raises(NotLeadingError):
+            await world.routes.remove(A, ())
+    assert world.writes() == []
+
+
+@virtual
+async def test_removal_takes_what_is_ours_in_the_version_that_was_seen() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4), original(APP, 5)):
+        world.kube.answers.extend([{"kind": "Status", "status": "Success"}] * 2)
+        await world.routes.remove(A, ())
+        assert world.routes.sessions() == set()
+        seen = world.routes.sight(A, WANTED)
+        assert (seen.status, seen.ours, seen.began) == (Status.MISSING, (), now())
+    first, second = world.writes()
+    assert (first.method, first.path) == ("DELETE", f"{PATH}/{APP.name}")
+    assert first.body == {"preconditions": {"uid": f"uid-{APP.name}", "resourceVersion": "5"}}
+    assert second.body["preconditions"]["resourceVersion"] == "4"
+
+
+@virtual
+async def test_removal_keeps_what_it_is_told_to_keep_without_asking_who_lives() -> None:
+    world = World()
+    world.alive = {A}
+    async with world.watching(live(SIGN_IN, 4), live(APP, 5)):
+        world.kube.answers.append({"kind": "Status"})
+        await world.routes.remove(A, (SIGN_IN.name,))
+    assert [asked.path for asked in world.writes()] == [f"{PATH}/{APP.name}"]
+
+
+@virtual
+async def test_nothing_of_a_session_that_lives_is_removed() -> None:
+    world = World()
+    world.alive = {A}
+    async with world.watching(live(SIGN_IN, 4)):
+        with pytest.raises(StaleError):
+            await world.routes.remove(A, ())
+    assert world.writes() == []
+
+
+@virtual
+@pytest.mark.parametrize(
+    ("answers", "error"),
+    [
+        ([gone(), gone()], None),
+        ([conflicting(), live(APP, 101)], StaleError),
+        ([conflicting(), theirs(APP, 101)], ConflictError),
+    ],
+)
+async def test_a_route_that_changed_or_went_before_its_removal(
+    answers: list[Any], error: type[Exception] | None
+) -> None:
+    world = World()
+    async with world.watching(live(APP, 5)):
+        world.kube.answers.extend(answers)
+        if error:
+            with pytest.raises(error):
+                await world.routes.remove(A, ())
+        else:
+            await world.routes.remove(A, ())
+            assert world.routes.sessions() == set()
+    assert len(world.writes()) == 1
+
+
+@virtual
+async def test_a_finalizer_leaves_the_route_in_sight() -> None:
+    world = World()
+    async with world.watching(live(APP, 5)):
+        world.kube.answers.append({**live(APP, 101, deletionTimestamp="x"), "kind": "IngressRoute"})
+        await world.routes.remove(A, ())
+        assert world.routes.sight(A, WANTED).ours == (APP.name,)
+
+
+@virtual
+async def test_a_write_without_an_answer_leaves_the_session_unknown_until_it_is_looked_at() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4)):
+        world.kube.answers.append(SILENCE)
+        with pytest.raises(TransientError):
+            await world.routes.ensure(WANTED, 0.0)
+        assert world.status() is Status.UNKNOWN
+        world.kube.answers.append(listed(103, live(SIGN_IN, 4), live(APP, 102)))
+        await world.routes.look(now())
+        assert world.status() is Status.PRESENT
+
+
+@virtual
+async def test_a_removal_looks_first_when_a_write_got_no_answer() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4)):
+        world.kube.answers.append(SILENCE)
+        with pytest.raises(TransientError):
+            await world.routes.ensure(WANTED, 0.0)
+        done = {"kind": "Status"}
+        world.kube.answers.extend([listed(103, live(SIGN_IN, 4), live(APP, 102)), done, done])
+        await world.routes.remove(A, ())
+        assert world.status() is Status.MISSING
+    assert [asked.method for asked in world.kube.asked] == ["PATCH", "GET", "DELETE", "DELETE"]
+
+
+@virtual
+async def test_a_cluster_without_the_kind_says_what_to_install() -> None:
+    world = World()
+    world.kube.answers.append(refusal(404, PATH))
+    with pytest.raises(PermanentError, match="RouteKindMissing"):
+        await world.routes.look(now())
