@@ -4,7 +4,10 @@ import argparse
 import asyncio
 import contextlib
 import importlib
+import signal
 import sys
+from collections.abc import Coroutine
+from typing import Any
 
 _COMMANDS = {
     "demo": ("sandbox.demo.story", "the whole story: two operators, some sessions, a kill, and what is left"),
@@ -24,9 +27,16 @@ def main() -> int:
             chosen = importlib.import_module(module)
             chosen.add_arguments(command)
     args = parser.parse_args()
-    with contextlib.suppress(KeyboardInterrupt):
-        return asyncio.run(chosen.serve(args)) or 0
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+        return asyncio.run(_served(chosen.serve(args)))
     return 130
+
+
+async def _served(serving: Coroutine[Any, Any, int | None]) -> int:
+    """SIGTERM ends it as Ctrl-C does: whatever was started is stopped."""
+    task = asyncio.ensure_future(serving)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task or 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ whole, a `query` value of null asks for its absence. Every server knows these ac
     "hold": "before" | "after"                  wait until POST /_sandbox/release
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Faults:
         times = document.get("times")
         if len(asked) != 1 or not asked <= self._actions.keys():
             raise ValueError(f"a rule has exactly one of {', '.join(self._actions)}: {document!r}")
-        if times is not None and (not isinstance(times, int) or times < 1):
+        if times is not None and (type(times) is not int or times < 1):
             raise ValueError(f"times: a positive number is expected, not {times!r}")
         _check_match(document.get("match", {}))
         name = asked.pop()
@@ -103,7 +104,7 @@ class Faults:
 
 def seconds(value: Any) -> float:
     """A duration in a rule. Raises ValueError."""
-    if not isinstance(value, (int, float)) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
         raise ValueError(f"seconds are expected, not {value!r}")
     return float(value)
 
@@ -124,7 +125,10 @@ def _fits(pattern: str | None, value: str | None) -> bool:
 def _check_match(match: Any) -> None:
     if not isinstance(match, dict) or not match.keys() <= _MATCH_KEYS:
         raise ValueError(f"match: only {', '.join(sorted(_MATCH_KEYS))} are known")
-    patterns = [match.get("path", ""), *(value for value in match.get("query", {}).values() if value is not None)]
+    query = match.get("query", {})
+    if not isinstance(match.get("method", ""), str) or not isinstance(query, dict):
+        raise ValueError("match: a method is a text, a query an object with patterns")
+    patterns = [match.get("path", ""), *(value for value in query.values() if value is not None)]
     for pattern in patterns:
         try:
             re.compile(pattern)

@@ -50,7 +50,7 @@ class Access:
             raise RefusedError(400, 6003, "Invalid request headers", chain=chain)
         token = self.tokens.get(match[1])
         if token is None or token.status != "active":
-            if request.path == "/user/tokens/verify":
+            if request.path.endswith("/tokens/verify"):
                 raise RefusedError(401, 1000, "Invalid API Token")
             raise RefusedError(403, 9109, "Invalid access token")
         return token

@@ -14,6 +14,7 @@ GET PATCH /_sandbox/settings      down (true closes connections, 503 answers so)
 """
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -36,7 +37,7 @@ def control_application(switchboard: Switchboard) -> web.Application:
     application = web.Application(middlewares=[_refuse_nonsense])
     application.add_routes(
         [
-            web.route("*", "/faults", control.faults),
+            *(web.route(method, "/faults", control.faults) for method in ("GET", "PUT", "DELETE")),
             web.get("/held", control.held),
             web.post("/release", control.release),
             web.get("/calls", control.calls),
@@ -149,7 +150,7 @@ def _is_grant(value: object) -> bool:
 
 _VALID: Mapping[str, Callable[[Any], bool]] = {
     "down": lambda value: isinstance(value, bool) or (_is_number(value) and 400 <= value <= 599),
-    "latency": lambda value: isinstance(value, float) or _is_number(value),
+    "latency": lambda value: _is_number(value) or (isinstance(value, float) and 0 <= value < math.inf),
     "plan": lambda value: isinstance(value, str) and value in PLANS,
     "quota": _is_number,
     "rate_limit": _is_number,

@@ -70,12 +70,14 @@ def new_faults() -> Faults:
 
 
 def _refuse(value: Any) -> Refuse:
-    if not isinstance(value, dict):
-        raise ValueError(f"status: an object with a code is expected, not {value!r}")
-    code = _number(value.get("code"))
-    error = RefusedError(code, value.get("error", code), value.get("message", "a fault of the sandbox"))
+    if not isinstance(value, dict) or not value.keys() <= {"code", "when", "error", "message", "retry_after"}:
+        raise ValueError(f"status: code, when, error, message and retry_after are known, not {value!r}")
+    code, message = _number(value.get("code")), value.get("message", "a fault of the sandbox")
+    if not 400 <= code <= 599:
+        raise ValueError(f"status: a code from 400 to 599 is expected, not {code}")
+    error = RefusedError(code, _number(value.get("error", code)), str(message))
     if "retry_after" in value:
-        error.headers["Retry-After"] = str(value["retry_after"])
+        error.headers["Retry-After"] = f"{seconds(value['retry_after']):g}"
     return Refuse(error, when(value.get("when", "before")))
 
 
@@ -93,7 +95,7 @@ def _insert(rules: Any) -> Intrude:
 
     if not isinstance(rules, list):
         raise ValueError("insert: a list of rules is expected")
-    _check(edit(None))
+    _check({"ingress": [*rules, {"service": "http_status:503"}]})
     return Intrude(edit)
 
 
@@ -105,7 +107,7 @@ def _check(document: Any) -> None:
 
 
 def _number(value: Any) -> int:
-    if not isinstance(value, int) or value < 0:
+    if type(value) is not int or value < 0:
         raise ValueError(f"a number is expected, not {value!r}")
     return value
 

@@ -7,20 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sandbox.cloudflare.envelope import Json, RefusedError, Reply, parsed, success
+from sandbox.cloudflare.filters import bad_query, selection
 from sandbox.cloudflare.validation import Plan, check_record
 
 DEFAULT_PAGE, LARGEST_PAGE = 100, 5_000_000
 _ORDERS = ("type", "name", "content", "ttl", "proxied")
-_FILTERS = ("name", "content", "comment", "tag")
 _FIELDS = ("type", "name", "content", "proxied", "ttl", "comment", "tags", "settings", "priority", "data")
+# What a PUT leaves as it is.
+_LASTING = ("id", "created_on", "comment_modified_on", "tags_modified_on")
 # An address or an alias excludes every other alias at its name.
 _ADDRESSES = frozenset({"A", "AAAA", "CNAME"})
-_TESTS: Mapping[str, Callable[[str, str], bool]] = {
-    "exact": lambda text, wanted: text == wanted,
-    "contains": lambda text, wanted: wanted in text,
-    "startswith": lambda text, wanted: text.startswith(wanted),
-    "endswith": lambda text, wanted: text.endswith(wanted),
-}
+# A record that nobody has commented on or tagged.
+_BARE: Json = {"comment": None, "tags": []}
 
 
 class Records:
@@ -44,10 +42,10 @@ class Records:
 
     def list(self, query: Mapping[str, str]) -> Reply:
         """`GET …/dns_records`."""
-        found = [record for record in self._records.values() if _is_selected(record, query)]
+        found = list(filter(selection(query), self._records.values()))
         if order := query.get("order"):
             if order not in _ORDERS:
-                raise _bad_query("order")
+                raise bad_query("order")
             found.sort(key=lambda record: record[order], reverse=query.get("direction") == "desc")
         page, size = _number(query, "page", 1), min(_number(query, "per_page", DEFAULT_PAGE), LARGEST_PAGE)
         part = found[(page - 1) * size : page * size]
@@ -112,36 +110,38 @@ class Records:
 
     def _put(self, body: Json, now: str) -> Json:
         old = self._known(body.get("id"))
-        return self._replace(old, {"id": old["id"], "created_on": old["created_on"], **_defaults(body)}, now)
+        kept = {key: old[key] for key in _LASTING if key in old}
+        return self._replace(old, {**kept, **_defaults(body)}, now)
 
     def _replace(self, old: Json, new: Json, now: str) -> Json:
         new["name"] = str(new["name"]).lower()
         check_record(new, self.zone, self.plan)
-        self._names[old["name"]].discard(old["id"])
-        try:
-            self._check_free(new)
-        except RefusedError:
-            self._names[old["name"]].add(old["id"])
-            raise
-        return self._store(new, now)
+        self._check_free(new)
+        self._unlist(old)
+        return self._store(new, now, old)
 
     def _delete(self, body: Json) -> Json:
         record = self._known(body.get("id"))
         del self._records[record["id"]]
-        self._names[record["name"]].discard(record["id"])
+        self._unlist(record)
         return dict(record)
 
-    def _store(self, record: Json, now: str) -> Json:
-        is_proxied = record["type"] in _ADDRESSES
-        stored = {**record, "proxiable": is_proxied, "meta": {}, "modified_on": now}
-        if stored.get("comment"):
-            stored["comment_modified_on"] = now
+    def _store(self, record: Json, now: str, old: Json = _BARE) -> Json:
+        record = {**record, "comment": record["comment"] or None, "tags": record["tags"] or []}
+        changes = {f"{field}_modified_on": now for field in _BARE if record[field] != old[field]}
+        stored = {**record, "proxiable": record["type"] in _ADDRESSES, "meta": {}, "modified_on": now, **changes}
         self._records[stored["id"]] = stored
         self._names.setdefault(stored["name"], set()).add(stored["id"])
         return dict(stored)
 
+    def _unlist(self, record: Json) -> None:
+        keys = self._names[record["name"]]
+        keys.remove(record["id"])
+        if not keys:
+            del self._names[record["name"]]
+
     def _known(self, key: Any) -> Json:
-        record = self._records.get(key)
+        record = self._records.get(key) if isinstance(key, str) else None
         if record is None:
             raise RefusedError(404, 81044, "Record does not exist.")
         return record
@@ -149,6 +149,8 @@ class Records:
     def _check_free(self, record: Json) -> None:
         kind = record["type"]
         for other in self.at(record["name"]):
+            if other["id"] == record.get("id"):
+                continue
             if kind == "CNAME" and other["type"] in _ADDRESSES:
                 # Also for an identical one: the API does not say "identical" about a CNAME.
                 raise RefusedError(400, 81053, "An A, AAAA, or CNAME record with that host already exists.")
@@ -173,42 +175,5 @@ def _entries(value: Any) -> Sequence[Json]:
 def _number(query: Mapping[str, str], key: str, default: int) -> int:
     text = query.get(key, str(default))
     if not text.isdecimal() or int(text) < 1:
-        raise _bad_query(key)
+        raise bad_query(key)
     return int(text)
-
-
-def _bad_query(key: str) -> RefusedError:
-    return RefusedError(400, 1004, "DNS Validation Error", chain=((9100, f"{key} is invalid"),))
-
-
-def _is_selected(record: Json, query: Mapping[str, str]) -> bool:
-    answers = [_fits(record, key, wanted) for key, wanted in query.items() if _is_filter(key)]
-    return any(answers) if answers and query.get("match") == "any" else all(answers)
-
-
-def _is_filter(key: str) -> bool:
-    return key in ("type", "proxied") or key.partition(".")[0] in _FILTERS
-
-
-def _fits(record: Json, key: str, wanted: str) -> bool:
-    field, _, test = key.partition(".")
-    if field == "tag":
-        return _has_tag(record, test, wanted)
-    value = record.get(field)
-    if field == "proxied":
-        return bool(value) == (wanted.lower() == "true")
-    if test in ("present", "absent"):
-        return bool(value) == (test == "present")
-    if test and test not in _TESTS:
-        raise _bad_query(key)
-    return _TESTS[test or "exact"](str(value or "").lower(), wanted.lower())
-
-
-def _has_tag(record: Json, test: str, wanted: str) -> bool:
-    """`tag.present=name` and `tag.absent=name` look at names, the other tests at `name:value`."""
-    tags = [str(tag).lower() for tag in record.get("tags") or ()]
-    if test in ("present", "absent"):
-        return (wanted.lower() in {tag.partition(":")[0] for tag in tags}) == (test == "present")
-    if test and test not in _TESTS:
-        raise _bad_query(f"tag.{test}")
-    return any(_TESTS[test or "exact"](tag, wanted.lower()) for tag in tags)

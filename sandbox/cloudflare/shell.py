@@ -55,8 +55,13 @@ class Shell:
     def _begin(self, work: Coroutine[Any, Any, Reply]) -> asyncio.Task[Reply]:
         task = asyncio.create_task(work)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._end)
         return task
+
+    def _end(self, task: asyncio.Task[Reply]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # nobody may be left who wants to know
 
     async def _answer(self, request: Request) -> Reply:
         """The answer, counted. Raises _DroppedError."""

@@ -1,6 +1,7 @@
 """What Cloudflare and cloudflared refuse: records (1004 with its chain) and ingress documents (1056). Pure."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,13 +21,17 @@ _NOT_GO = re.compile(r"\(\?(?:[=!>(#]|<[=!]|P=)|\\[1-9]|[*+?}]\+")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a plan allows: records in a zone, operations in a batch, characters of a comment, tags of a record."""
+    """What a plan allows: records in a zone, operations in a batch, characters of a comment, tags of a record.
+
+    `ttl` is the shortest in seconds.
+    """
 
     name: str
     records: int
     batch: int
     comment: int
     tags: int
+    ttl: int = 60
 
 
 PLANS = {
@@ -35,7 +40,7 @@ PLANS = {
         Plan("free", 200, 200, 100, 0),
         Plan("pro", 3500, 3500, 500, 20),
         Plan("business", 3500, 3500, 500, 20),
-        Plan("enterprise", 3500, 3500, 500, 20),
+        Plan("enterprise", 3500, 3500, 500, 20, ttl=30),
     )
 }
 
@@ -54,7 +59,9 @@ def check_record(record: Json, zone: str, plan: Plan) -> None:
     if name != zone and not name.endswith("." + zone):
         raise _invalid(9000, "DNS name is invalid.")
     _check_content(kind, record.get("content"))
-    _check_ttl(record.get("ttl"))
+    if not isinstance(record.get("proxied"), bool):
+        raise _invalid(9003, "Invalid 'proxied' value, must be a boolean.")
+    _check_ttl(record.get("ttl"), plan)
     _check_comment(record.get("comment"), plan)
     _check_tags(record.get("tags"), plan)
 
@@ -68,18 +75,23 @@ def _check_content(kind: str, content: Any) -> None:
         raise _invalid(9005, "Content for A record must be a valid IPv4 address.")
 
 
-def _check_ttl(ttl: Any) -> None:
-    if not isinstance(ttl, int) or not (ttl == 1 or 60 <= ttl <= 86400):
-        raise _invalid(9021, "Invalid TTL. Must be between 60 and 86400 seconds, or 1 for Automatic.")
+def _check_ttl(ttl: Any, plan: Plan) -> None:
+    if type(ttl) is not int or not (ttl == 1 or plan.ttl <= ttl <= 86400):
+        raise _invalid(9021, f"Invalid TTL. Must be between {plan.ttl} and 86400 seconds, or 1 for Automatic.")
 
 
 def _check_comment(comment: Any, plan: Plan) -> None:
     if comment is None:
         return
-    if not isinstance(comment, str) or "\n" in comment or "\r" in comment:
+    if not isinstance(comment, str) or not all(map(_is_graphic, comment)):
         raise _invalid(9206, "Comment is invalid.")
     if len(comment) > plan.comment:
         raise _invalid(9206, f"Comment is too long, at most {plan.comment} characters are allowed.")
+
+
+def _is_graphic(letter: str) -> bool:
+    category = unicodedata.category(letter)
+    return category[0] in "LMNPS" or category == "Zs"
 
 
 def _check_tags(tags: Any, plan: Plan) -> None:

@@ -85,13 +85,15 @@ class World:
             return error.reply()
 
     def _route(self, request: Request, token: Token, now: str) -> Reply:
-        for method, pattern, rights, answer in self._ROUTES:
-            found = pattern.fullmatch(request.path)
-            if found and method == request.method:
+        routes = [(route, found) for route in self._ROUTES if (found := route[1].fullmatch(request.path))]
+        if not routes:
+            raise no_route(request.path)
+        for (method, _, rights, answer), found in routes:
+            if method == request.method:
                 if rights:
                     self.access.require(token, *rights)
                 return answer(self, request, now, *found.groups())
-        raise no_route(request.path)
+        raise RefusedError(403, 10000, f"{request.method} method not allowed for the api_token authentication scheme")
 
     def _check_zone(self, zone: str) -> None:
         if zone != self.zone_id:
@@ -152,11 +154,16 @@ class World:
         token = self.access.tokens[request.headers["authorization"].partition(" ")[2]]
         return self.access.verify(token)
 
+    def _verify_of_account(self, _: Request, now: str, account: str) -> Reply:
+        # Where tokens of an account are looked up; all of ours belong to a user.
+        raise RefusedError(401, 1000, "Invalid API Token")
+
     # A rule holds several rights if any of them will do.
     _ROUTES: tuple[tuple[str, re.Pattern[str], Sequence[str], Callable[..., Reply]], ...] = tuple(
         (method, re.compile(pattern), rights.split(), answer)
         for method, pattern, rights, answer in (
             ("GET", "/user/tokens/verify", "", _verify),
+            ("GET", rf"/accounts/({_ID})/tokens/verify", "", _verify_of_account),
             ("GET", rf"/zones/({_ID})", "zone:read dns:read", _get_zone),
             ("GET", rf"/zones/({_ID})/dns_records", "dns:read", _zone_records),
             ("POST", rf"/zones/({_ID})/dns_records", "dns:edit", _zone_records),
