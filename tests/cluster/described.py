@@ -1,4 +1,4 @@
-"""`kubectl describe pod` as a text that changes only when its meaning does, and the pages in docs/describe/ made of it."""
+"""`kubectl describe pod` as a text that changes only when its meaning does, and the pages of docs/describe/ from it."""
 
 import os
 import re
