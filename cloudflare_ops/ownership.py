@@ -120,5 +120,5 @@ def conflict_text(entry: Entry) -> tuple[str, str]:
     """What is in the way, and what a person can do about it."""
     owner = parse(entry.comment)
     whose = f" of owner {owner}" if owner else ""
-    text = f"{entry.name} has a {entry.type} record{whose} that is not this operator's"
+    text = f"{entry.name} has a record of type {entry.type}{whose} that is not this operator's"
     return text, "delete or rename that record, and the session goes on by itself"

@@ -22,7 +22,8 @@ class SessionError(Exception):
         self.reason = reason
         self.text = text
         self.remedy = remedy
-        super().__init__(": ".join((reason, ". ".join(part.rstrip(".") for part in (text, remedy) if part))))
+        sentences = (text, remedy[:1].upper() + remedy[1:])
+        super().__init__(": ".join((reason, ". ".join(part.rstrip(".") for part in sentences if part))))
 
 
 class TransientError(SessionError):

@@ -141,7 +141,7 @@ async def test_a_conflict_that_only_the_write_met_waits_for_the_world(world: Fix
     world.routes.failures.append(ConflictError("ForeignRoute", "a route of somebody else", "remove it"))
     assert await world.reconcile(HASH) is None
     assert world.pods.annotation("state") == "TunnelRuleAdded"
-    assert world.pods.annotation("last-error") == "ForeignRoute: a route of somebody else. remove it"
+    assert world.pods.annotation("last-error") == "ForeignRoute: a route of somebody else. Remove it"
 
 
 async def test_a_permanent_failure_is_tried_again_at_the_slowest_pace(world: Fixture) -> None:

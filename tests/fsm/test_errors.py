@@ -13,9 +13,9 @@ CLASSES = ("TransientError", "PermanentError", "ConflictError", "SharedError", "
     [
         ("it is full", "", "ZoneFull: it is full"),
         ("it is full.", "", "ZoneFull: it is full"),
-        ("it is full", "make room", "ZoneFull: it is full. make room"),
-        ("it is full.", "make room.", "ZoneFull: it is full. make room"),
-        ("", "make room", "ZoneFull: make room"),
+        ("it is full", "make room", "ZoneFull: it is full. Make room"),
+        ("it is full.", "make room.", "ZoneFull: it is full. Make room"),
+        ("", "make room", "ZoneFull: Make room"),
     ],
 )
 def test_reason_text_and_remedy_make_one_line(text: str, remedy: str, wanted: str) -> None:
@@ -26,7 +26,7 @@ def test_reason_text_and_remedy_make_one_line(text: str, remedy: str, wanted: st
 def test_every_kind_keeps_its_parts(name: str) -> None:
     error = getattr(errors, name)("Reason", "text", "remedy")
     assert (error.reason, error.text, error.remedy) == ("Reason", "text", "remedy")
-    assert str(error) == "Reason: text. remedy"
+    assert str(error) == "Reason: text. Remedy"
     assert isinstance(error, SessionError)
 
 
