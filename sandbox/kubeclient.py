@@ -10,6 +10,7 @@ import aiohttp
 from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, PREFIX
 
 NAMESPACE = "opencode-router"
+MERGE_PATCH = "application/merge-patch+json"
 _ENDLESS = aiohttp.ClientTimeout(total=None)
 ROUTES = "/apis/traefik.io/v1alpha1/namespaces/{}/ingressroutes"
 
@@ -65,6 +66,20 @@ class KubeClient:
         """Delete the session's Pod."""
         await self.request("DELETE", f"{self._pods}/opencode-session-{session}")
 
+    async def session(self, session: str) -> Mapping[str, Any]:
+        """The session's Pod."""
+        return dict(await self.request("GET", f"{self._pods}/opencode-session-{session}"))
+
+    async def annotate(self, session: str, annotations: Mapping[str, str | None]) -> None:
+        """Set annotations of the session's Pod (None: remove) as the router does, or a person with kubectl."""
+        body = {"metadata": {"annotations": annotations}}
+        await self.request("PATCH", f"{self._pods}/opencode-session-{session}", body, MERGE_PATCH)
+
+    async def events(self, pod: str) -> list[Mapping[str, Any]]:
+        """The Events about the Pod of this name."""
+        found = await self.request("GET", f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events")
+        return [event for event in found["items"] if event["regarding"]["name"] == pod]
+
     async def annotations(self) -> dict[str, dict[str, str]]:
         """Our annotations of every session Pod, by hash and without the prefix."""
         pods = (await self.request("GET", self._pods))["items"]
@@ -72,12 +87,18 @@ class KubeClient:
 
     async def watch(self) -> AsyncIterator[Mapping[str, Any]]:
         """Every change of a session Pod from now on, beginning with those that exist: no state is missed."""
+        async for _, pod in self.follow(self._pods):
+            if is_session(pod):
+                yield pod
+
+    async def follow(self, path: str) -> AsyncIterator[tuple[str, Mapping[str, Any]]]:
+        """Every change of the collection at `path` as type and object, beginning with what exists (ADDED)."""
         query = "?watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
-        async with self._http.get(self._url + self._pods + query, timeout=_ENDLESS) as reply:
+        async with self._http.get(self._url + path + query, timeout=_ENDLESS) as reply:
             async for line in reply.content:
-                pod = json.loads(line)["object"]
-                if pod["kind"] == "Pod" and is_session(pod):
-                    yield pod
+                event = json.loads(line)
+                if event["type"] != "BOOKMARK":
+                    yield event["type"], event["object"]
 
     async def end_session(self, session: str) -> None:
         """What the kubelet does once the containers have stopped."""
