@@ -77,7 +77,7 @@ async def test_a_conflict_names_the_route_and_what_a_person_can_do() -> None:
         problem = world.routes.sight(A, WANTED).problem
     assert problem == (
         f"RouteConflict: IngressRoute routes/{APP.name} exists and belongs to owner other. "
-        "delete it, or add its owner to OWNER_ID_PREVIOUS if it may be taken over"
+        "Delete it, or add its owner to OWNER_ID_PREVIOUS if it may be taken over"
     )
 
 
