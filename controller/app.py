@@ -122,6 +122,7 @@ class Operator:
             on_change=self._changed,
             on_gone=self.witness.permit,
             on_invalid=self._found_invalid,
+            jitter=rng.random,
         )
         living = SharedLiving(self.pods.live)
         self.routes = Routes(
@@ -133,6 +134,7 @@ class Operator:
             now=now,
             on_change=self._changed,
             time_limit=settings.call_limit,
+            jitter=rng.random,
         )
         self.events = Events(kube, instance=settings.pod_name, wall=wall)
         self.base = Base(
@@ -169,7 +171,12 @@ class Operator:
         Raises:
             UnusableError: the health port cannot be had.
         """
-        async with self._health_server(), asyncio.TaskGroup() as self._tasks:
+        async with self._health_server():
+            await self.work(stop)
+
+    async def work(self, stop: asyncio.Event) -> None:
+        """Everything but the health server, until `stop` is set."""
+        async with asyncio.TaskGroup() as self._tasks:
             followers = [
                 self._tasks.create_task(work()) for work in (*self.followers(), self._prune, self._announcer.run)
             ]

@@ -1,0 +1,68 @@
+"""`cloudflare_ops.transport.Transport` without a wire: the sandbox's pure world behind the simulated network."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cloudflare_ops.transport import NoReplyError, Reply
+from sandbox.cloudflare.envelope import Request
+from sandbox.cloudflare.world import TOKEN, World
+from tests.property.simulation.loop import REPLICA
+from tests.property.simulation.monitor import Monitor
+from tests.property.simulation.network import Fault, FaultyError, LostError, Network
+
+RETRY_AFTER = 20  # seconds
+
+
+class SimulatedTransport:
+    """One replica's way to Cloudflare."""
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        monitor: Monitor,
+        wall: Callable[[], float],
+        intrude: Callable[[], None],
+    ) -> None:
+        self._world = world
+        self._network = network
+        self._monitor = monitor
+        self._wall = wall
+        self._intrude = intrude
+
+    async def request(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: object, timeout: float
+    ) -> Reply:
+        del timeout  # the client has its own
+        replica = REPLICA.get()
+        query = {key: str(value) for key, value in (params or {}).items()}
+        request = Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}, _copy(body))
+        self._monitor.cloudflare_asked(replica, request)
+        try:
+            reply = await self._network.exchange("cloudflare", lambda: self._effect(replica, request))
+        except LostError as error:
+            raise NoReplyError(sent=error.sent) from None
+        except FaultyError as error:
+            return _faulty(error.fault)
+        self._monitor.cloudflare_answered(replica, request, reply)
+        return reply
+
+    def _effect(self, replica: int, request: Request) -> Reply:
+        if request.method == "PUT":
+            self._intrude()
+        with self._monitor.cloudflare_effect(replica, request):
+            answer = self._world.handle(request, self._wall())
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return Reply(answer.status, headers, _copy(answer.body))
+
+
+def _faulty(fault: Fault) -> Reply:
+    status = 429 if fault is Fault.THROTTLED else 502
+    headers = {"retry-after": str(RETRY_AFTER)} if fault is Fault.THROTTLED else {}
+    errors = [{"code": 971 if fault is Fault.THROTTLED else 502, "message": "no"}]
+    return Reply(status, headers, {"success": False, "errors": errors, "messages": [], "result": None})
+
+
+def _copy(body: object) -> Any:
+    return json.loads(json.dumps(body))

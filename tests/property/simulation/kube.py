@@ -1,0 +1,147 @@
+"""`k8s.client.Kube` without a wire: the sandbox's pure API server behind the simulated network, watches included."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from fsm.errors import TransientError
+from k8s import errors
+from k8s.client import JSON, Object, Query
+from sandbox.kubernetes.api import Api
+from sandbox.kubernetes.requests import Request, Response, Stream
+from tests.property.simulation.loop import REPLICA
+from tests.property.simulation.monitor import Monitor
+from tests.property.simulation.network import Fault, FaultyError, LostError, Network
+
+BOOKMARKS = 60.0  # seconds between two
+
+
+class WatchTroubles:
+    """What happens to the watches of all replicas, until it is taken away or used up."""
+
+    def __init__(self) -> None:
+        self.generation = 0  # grows when every open watch is cut
+        self.silent: set[int] = set()  # replicas whose watches say nothing (half-open)
+        self.delay = 0.0  # seconds before an event is told
+        self.disturb: deque[str] = deque()  # "duplicate": the next event is told twice
+
+
+class SimulatedKube:
+    """One replica's way to the API server."""
+
+    def __init__(
+        self, api: Api, network: Network, monitor: Monitor, troubles: WatchTroubles, wall: Callable[[], float]
+    ) -> None:
+        self._api = api
+        self._network = network
+        self._monitor = monitor
+        self._troubles = troubles
+        self._wall = wall
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query = (),
+        body: Any = None,
+        content_type: str | None = None,
+        accept: str = JSON,
+        timeout: float = 10.0,
+    ) -> Object:
+        headers = {"accept": accept, "content-type": content_type or JSON, "user-agent": "operator/1"}
+        raw = b"" if body is None else json.dumps(body).encode()
+        request = Request(method, path, dict(query), headers, raw)
+        replica = REPLICA.get()
+        try:
+            async with asyncio.timeout(timeout):
+                answer = await self._network.exchange("kube", lambda: self._effect(replica, request))
+        except (LostError, TimeoutError):
+            raise errors.of_failure(TimeoutError()) from None
+        except FaultyError as error:
+            raise _faulty(method, path, error.fault) from None
+        return _success(request, answer)
+
+    def _effect(self, replica: int, request: Request) -> Response | Stream:
+        with self._monitor.kube_effect(replica, request):
+            return self._api.answer(request, self._wall())
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Query = (), accept: str = JSON, idle: float
+    ) -> AsyncGenerator[AsyncIterator[Object], None]:
+        request = Request("GET", path, dict(query), {"accept": accept})
+        generation = self._troubles.generation
+        try:
+            answer = await self._network.exchange("kube", lambda: self._api.answer(request, self._wall()))
+        except (LostError, FaultyError):
+            raise errors.of_failure(TimeoutError()) from None
+        if isinstance(answer, Response):
+            raise errors.of_answer(errors.Answer("GET", path, answer.status, body=_body(answer)))
+        try:
+            async with aclosing(self._events(answer, generation, idle)) as events:
+                yield events
+        finally:
+            self._api.leave(answer)
+
+    async def _events(self, stream: Stream, generation: int, idle: float) -> AsyncGenerator[Object, None]:
+        loop = asyncio.get_running_loop()
+        wake = asyncio.Event()
+        stream.watch.wake = wake.set
+        end = loop.time() + (stream.timeout or 3600)
+        heard = loop.time()
+        while loop.time() < end:
+            wake.clear()
+            self._check(generation, heard, idle)
+            if REPLICA.get() not in self._troubles.silent:
+                for event in stream.watch.take():
+                    for told in await self._told(event):
+                        heard = loop.time()
+                        yield told
+                if stream.watch.is_over:
+                    return
+            await self._wait(wake, stream)
+
+    async def _wait(self, wake: asyncio.Event, stream: Stream) -> None:
+        try:
+            async with asyncio.timeout(min(BOOKMARKS, 5.0)):
+                await wake.wait()
+        except TimeoutError:
+            loop = asyncio.get_running_loop()
+            if loop.time() % BOOKMARKS < 5.0:
+                stream.watch.bookmark(self._api.store.shelf.version)
+
+    def _check(self, generation: int, heard: float, idle: float) -> None:
+        now = asyncio.get_running_loop().time()
+        if generation != self._troubles.generation or not self._network.is_reachable("kube") or now - heard > idle:
+            raise TransientError("KubernetesUnavailable", "the watch broke")
+
+    async def _told(self, event: Object) -> list[Object]:
+        if self._troubles.delay:
+            await asyncio.sleep(self._troubles.delay)
+        times = 2 if self._troubles.disturb and self._troubles.disturb.popleft() == "duplicate" else 1
+        return [json.loads(json.dumps(event))] * times
+
+
+def _success(request: Request, answer: Response | Stream) -> Object:
+    assert isinstance(answer, Response)
+    if answer.status >= 300:
+        kind = request.headers["content-type"]
+        raise errors.of_answer(
+            errors.Answer(request.method, request.path, answer.status, content_type=kind, body=_body(answer))
+        )
+    return _body(answer)
+
+
+def _body(answer: Response) -> Object:
+    copied = json.loads(json.dumps(answer.body))
+    return copied if isinstance(copied, dict) else {}
+
+
+def _faulty(method: str, path: str, fault: Fault) -> Exception:
+    status = 429 if fault is Fault.THROTTLED else 503
+    retry_after = 5.0 if fault is Fault.THROTTLED else None
+    return errors.of_answer(errors.Answer(method, path, status, retry_after=retry_after))

@@ -1,0 +1,84 @@
+"""An event loop on which nothing happens by itself: a seeded dice decides which ready callback runs next, time jumps.
+
+Each replica's tasks run in a context that names the replica (`REPLICA`), so that a replica can be stopped at any await
+(`pause`), for ever if need be (a kill: whatever it had not sent is never sent).
+"""
+
+import asyncio
+import heapq
+from contextvars import ContextVar
+from random import Random
+from typing import Any
+
+REPLICA: ContextVar[int] = ContextVar("REPLICA", default=-1)  # -1: the world itself
+
+
+class StuckError(Exception):
+    """Nothing is ready and no timer is set."""
+
+
+class SimulatedLoop(asyncio.SelectorEventLoop):
+    """Single steps: one callback at a time."""
+
+    def __init__(self, random: Random) -> None:
+        super().__init__()
+        self._random = random
+        self._virtual = 1_000.0
+        self._paused: set[int] = set()
+        self._held: dict[int, list[asyncio.Handle]] = {}
+        self.complaints: list[str] = []
+        self.set_exception_handler(lambda _, context: self.complaints.append(_told(context)))
+
+    def time(self) -> float:
+        return self._virtual
+
+    def pause(self, replica: int) -> None:
+        """Nothing of this replica runs any more."""
+        self._paused.add(replica)
+
+    def resume(self, replica: int) -> None:
+        """It goes on where it stopped, and finds that time has passed."""
+        self._paused.discard(replica)
+        self._ready.extend(self._held.pop(replica, ()))
+
+    def _run_once(self) -> None:
+        # Overridden whole: the base class runs everything that is ready in one go, in the order of arrival.
+        handle = self._next()
+        if handle is not None:
+            handle._run()
+
+    def _next(self) -> asyncio.Handle | None:
+        self._drop_cancelled()
+        if not self._ready:
+            if not self._scheduled:
+                raise StuckError
+            self._virtual = max(self._virtual, self._scheduled[0]._when)
+        while self._scheduled and self._scheduled[0]._when <= self._virtual:
+            timer = heapq.heappop(self._scheduled)
+            timer._scheduled = False
+            self._ready.append(timer)
+        place = self._random.randrange(len(self._ready))
+        self._ready.rotate(-place)
+        handle: asyncio.Handle = self._ready.popleft()
+        self._ready.rotate(place)
+        if handle._cancelled:
+            return None
+        replica = handle._context.get(REPLICA, -1)
+        if replica in self._paused:
+            self._held.setdefault(replica, []).append(handle)
+            return None
+        return handle
+
+    def _drop_cancelled(self) -> None:
+        while self._scheduled and self._scheduled[0]._cancelled:
+            self._timer_cancelled_count -= 1
+            heapq.heappop(self._scheduled)._scheduled = False
+
+    # What the base class keeps for itself, named for the type checker.
+    _ready: Any
+    _scheduled: Any
+    _timer_cancelled_count: int
+
+
+def _told(context: dict[str, Any]) -> str:
+    return f"{context.get('message')}: {context.get('exception')!r}"

@@ -1,0 +1,139 @@
+"""What happens to a request between a replica and an API: it takes its time, and it or its answer may get lost.
+
+The effect belongs to the world: it comes although the replica that asked is paused, dead or tired of waiting.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+from typing import TypeVar
+
+from tests.property.simulation.loop import REPLICA
+
+_T = TypeVar("_T")
+
+
+class Fault(Enum):
+    """What becomes of one request."""
+
+    LOST_BEFORE = "lost before the effect"
+    LOST_AFTER = "lost after the effect"
+    ERROR_BEFORE = "5xx before the effect"
+    ERROR_AFTER = "5xx after the effect"
+    LATE_EFFECT = "effect after the client gave up"
+    STALE_ANSWER = "answer of long ago"
+    THROTTLED = "429 with Retry-After"
+
+
+LATE = 25.0  # seconds: more than any time limit of ours
+STALE = 6.0  # seconds: less than a time limit, so that the answer is still believed
+
+
+class LostError(Exception):
+    """There is no answer; `sent` tells whether the request may have had its effect."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__("lost")
+        self.sent = sent
+
+
+class FaultyError(Exception):
+    """The API answers with an error instead of the truth."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.value)
+        self.fault = fault
+
+
+@dataclass
+class Service:
+    """One API as seen by everybody: its faults are taken one by one, an outage refuses everything."""
+
+    name: str
+    is_down: bool = False
+
+
+class Network:
+    """The wires between replicas and APIs."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, random: Random) -> None:
+        self._loop = loop
+        self._random = random
+        self.faults: dict[str, deque[Fault]] = {"kube": deque(), "cloudflare": deque()}
+        self.down: set[str] = set()  # services that answer nobody
+        self.cut: set[tuple[int, str]] = set()  # (replica, service) pairs between which nothing passes
+        self.counted: dict[Fault, int] = dict.fromkeys(Fault, 0)
+
+    def is_reachable(self, service: str) -> bool:
+        """Whether the current replica's packets arrive."""
+        return service not in self.down and (REPLICA.get(), service) not in self.cut
+
+    def spawn(self, work: Callable[[], "asyncio.Future[_T]"]) -> "asyncio.Future[_T]":
+        """Run something as the world, not as the replica that asked."""
+        return in_world(work)
+
+    async def exchange(self, service: str, effect: Callable[[], _T]) -> _T:
+        """The answer of `effect`, which is carried out by the world at some time.
+
+        Raises:
+            LostError: there was none.
+            FaultyError: it was an error.
+        """
+        # Still the replica's: it may be paused or killed here, with everything checked and nothing sent.
+        await asyncio.sleep(self._way())
+        if not self.is_reachable(service):
+            await asyncio.sleep(0.01)
+            raise LostError(sent=False)
+        fault = self.faults[service].popleft() if self.faults[service] else None
+        if fault is not None:
+            self.counted[fault] += 1
+        answer: asyncio.Future[_T] = self._loop.create_future()
+        context = copy_context()
+        context.run(REPLICA.set, -1)
+        task = self._loop.create_task(self._carry_out(effect, fault, answer), context=context)
+        answer.add_done_callback(lambda _: task)  # the task lives as long as somebody may wait
+        return await answer
+
+    async def _carry_out(self, effect: Callable[[], _T], fault: Fault | None, answer: "asyncio.Future[_T]") -> None:
+        try:
+            result = await self._answer(effect, fault)
+        except (LostError, FaultyError) as error:
+            if not answer.done():
+                answer.set_exception(error)
+                answer.exception()  # asked for, so that nobody complains when the replica is gone
+            return
+        if not answer.done():
+            answer.set_result(result)
+
+    async def _answer(self, effect: Callable[[], _T], fault: Fault | None) -> _T:
+        match fault:
+            case Fault.LOST_BEFORE:
+                raise LostError(sent=True)
+            case Fault.ERROR_BEFORE | Fault.THROTTLED:
+                raise FaultyError(fault)
+            case Fault.LATE_EFFECT:
+                await asyncio.sleep(LATE)
+        result = effect()
+        match fault:
+            case Fault.LOST_AFTER | Fault.LATE_EFFECT:
+                raise LostError(sent=True)
+            case Fault.ERROR_AFTER:
+                raise FaultyError(fault)
+            case Fault.STALE_ANSWER:
+                await asyncio.sleep(STALE)
+        await asyncio.sleep(self._way())
+        return result
+
+    def _way(self) -> float:
+        return self._random.uniform(0.001, 0.2)
+
+
+def in_world(work: Callable[[], _T]) -> _T:
+    """Call something as the world: whatever it starts is nobody's replica."""
+    context = copy_context()
+    context.run(REPLICA.set, -1)
+    return context.run(work)
