@@ -3,7 +3,7 @@
 Called by `world`; the time of a change is an argument, ids are counted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from sandbox.cloudflare.envelope import Json, RefusedError, Reply, parsed, success
@@ -42,11 +42,7 @@ class Records:
 
     def list(self, query: Mapping[str, str]) -> Reply:
         """`GET …/dns_records`."""
-        found = list(filter(selection(query), self._records.values()))
-        if order := query.get("order"):
-            if order not in _ORDERS:
-                raise bad_query("order")
-            found.sort(key=lambda record: record[order], reverse=query.get("direction") == "desc")
+        found = _ordered(filter(selection(query), self._records.values()), query)
         page, size = _number(query, "page", 1), min(_number(query, "per_page", DEFAULT_PAGE), LARGEST_PAGE)
         part = found[(page - 1) * size : page * size]
         info = {"page": page, "per_page": size, "count": len(part), "total_count": len(found)}
@@ -88,11 +84,13 @@ class Records:
         }
         if sum(map(len, wishes.values())) > self.plan.batch:
             raise RefusedError(400, 9207, f"A batch may hold at most {self.plan.batch} operations.")
-        before = (dict(self._records), {name: set(keys) for name, keys in self._names.items()})
+        before = dict(self._records)
         try:
             return success({kind: [steps[kind](entry) for entry in entries] for kind, entries in wishes.items()})
         except RefusedError:
-            self._records, self._names = before
+            self._records, self._names = before, {}
+            for record in before.values():
+                self._list(record)
             raise
 
     def _post(self, body: Json, now: str) -> Json:
@@ -131,8 +129,11 @@ class Records:
         changes = {f"{field}_modified_on": now for field in _BARE if record[field] != old[field]}
         stored = {**record, "proxiable": record["type"] in _ADDRESSES, "meta": {}, "modified_on": now, **changes}
         self._records[stored["id"]] = stored
-        self._names.setdefault(stored["name"], set()).add(stored["id"])
+        self._list(stored)
         return dict(stored)
+
+    def _list(self, record: Json) -> None:
+        self._names.setdefault(record["name"], set()).add(record["id"])
 
     def _unlist(self, record: Json) -> None:
         keys = self._names[record["name"]]
@@ -170,6 +171,18 @@ def _entries(value: Any) -> Sequence[Json]:
     if value is not None and not isinstance(value, list):
         raise RefusedError(400, 6007, "Malformed JSON in request body")
     return [parsed(entry) for entry in value or ()]
+
+
+def _ordered(records: Iterable[Json], query: Mapping[str, str]) -> Sequence[Json]:
+    """Oldest first, if nothing else is asked for."""
+    order, direction = query.get("order"), query.get("direction", "asc")
+    if order not in (None, *_ORDERS):
+        raise bad_query("order")
+    if direction not in ("asc", "desc"):
+        raise bad_query("direction")
+    if order is None:
+        return list(records)
+    return sorted(records, key=lambda record: record[order], reverse=direction == "desc")
 
 
 def _number(query: Mapping[str, str], key: str, default: int) -> int:

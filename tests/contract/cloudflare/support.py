@@ -85,7 +85,7 @@ class Api:
 
     async def find(self, **query: str) -> Answer:
         """A list of records; `name_exact` becomes `name.exact`."""
-        named = {re.sub("^(name|content|comment|tag)_", r"\1.", key): value for key, value in query.items()}
+        named = {re.sub("^(name|content|comment|tag)_(?!match)", r"\1.", key): value for key, value in query.items()}
         return await self.ask("GET", self.records, query=named)
 
     async def configure(self, *rules: Json, **others: Any) -> Answer:

@@ -54,6 +54,18 @@ async def test_an_unknown_token_is_invalid_when_verified_and_refused_elsewhere(a
     assert (await api.ask("GET", api.records, token="wrong")).refusal == (403, 9109)
 
 
+@pytest.mark.parametrize("token", [TOKEN, "wrong"])
+async def test_a_users_token_is_not_one_of_the_accounts(api: Api, token: str) -> None:
+    path = f"/accounts/{api.world.account_id}/tokens/verify"
+    assert (await api.ask("GET", path, token=token)).refusal == (401, 1000)
+
+
+async def test_a_method_that_a_path_does_not_have_is_not_allowed_to_tokens(api: Api) -> None:
+    answer = await api.ask("PUT", api.records, cname("a"))
+    assert answer.refusal == (403, 10000)
+    assert answer.body["errors"][0]["message"] == "PUT method not allowed for the api_token authentication scheme"
+
+
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer two words", "Basic abc", "Bearer caf\u00e9"])
 async def test_a_malformed_authorization_header_is_a_bad_request(api: Api, value: str) -> None:
     answer = await api.ask("GET", api.records, headers={"Authorization": value})

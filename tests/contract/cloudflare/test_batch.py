@@ -55,6 +55,7 @@ async def test_deletes_come_before_patches_before_puts_before_posts(api: Api) ->
         ({"posts": [cname("new"), cname("x", comment="x" * 101)]}, (400, 1004)),
         ({"posts": [cname("new")], "deletes": [{"id": "0" * 32}]}, (404, 81044)),
         ({"posts": [cname("new")], "patches": [{"comment": "no id"}]}, (404, 81044)),
+        ({"posts": [cname("new")], "patches": [{"id": ["no text"]}]}, (404, 81044)),
         ({"posts": "nonsense"}, (400, 6007)),
         ({"posts": [cname("new"), "nonsense"]}, (400, 6007)),
     ],
@@ -95,6 +96,13 @@ async def test_a_plan_limits_the_members_of_a_batch(plan: str, limit: int) -> No
         assert (await api.ask("POST", api.batch, {"posts": posts})).status == 400
         assert api.world.records.all() == []
         assert (await api.ask("POST", api.batch, {"posts": posts[:limit]})).status == 200
+
+
+async def test_members_of_every_kind_count(api: Api) -> None:
+    record = await api.make("a")
+    body = {"patches": [{"id": record["id"]}] * 100, "posts": [cname(f"b{number}") for number in range(101)]}
+    assert (await api.ask("POST", api.batch, body)).status == 400
+    assert (await api.ask("POST", api.batch, {**body, "patches": body["patches"][1:]})).status == 200
 
 
 async def test_an_empty_batch_does_nothing(api: Api) -> None:

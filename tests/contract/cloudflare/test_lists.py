@@ -33,7 +33,22 @@ async def test_one_page_may_hold_the_whole_zone(api: Api) -> None:
     assert len((await api.find(per_page="5000000")).result) == 120
 
 
-@pytest.mark.parametrize("query", [{"page": "0"}, {"per_page": "0"}, {"per_page": "many"}, {"order": "nonsense"}])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"page": "0"},
+        {"per_page": "0"},
+        {"per_page": "many"},
+        {"order": "nonsense"},
+        {"direction": "up"},
+        {"match": "some"},
+        {"proxied": "maybe"},
+        {"name_present": ""},
+        {"comment_like": "x"},
+        {"tag_match": "some", "tag": "x"},
+    ],
+    ids=str,
+)
 async def test_nonsense_in_the_query_is_refused(api: Api, query: dict[str, str]) -> None:
     assert (await api.find(**query)).refusal == (400, 1004)
 
@@ -86,6 +101,22 @@ async def test_tags_can_be_looked_for() -> None:
             for query in ({"tag": "team:one"}, {"tag_present": "team"}, {"tag_absent": "team"}, {"tag_endswith": "One"})
         ]
         assert found == [["a"], ["a"], ["b"], ["a"]]
+        both = {"tag.exact": "x", "tag.startswith": "team:two"}
+        assert (await api.ask("GET", api.records, query=both)).names == []
+        assert (await api.ask("GET", api.records, query={**both, "tag_match": "any"})).names == ["a"]
+
+
+async def test_a_search_looks_into_every_text(api: Api) -> None:
+    await api.make("needle")
+    await api.make("b", content="needle.example.net")
+    await api.make("c", comment="a Needle, too")
+    await api.make("d")
+    assert (await api.find(search="needle")).names == ["needle", "b", "c"]
+
+
+async def test_a_parameter_that_nobody_knows_is_ignored(api: Api) -> None:
+    await api.make("a")
+    assert (await api.find(tomorrow="x")).names == ["a"]
 
 
 async def test_a_list_can_be_ordered_both_ways(api: Api) -> None:

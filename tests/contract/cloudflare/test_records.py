@@ -66,6 +66,28 @@ async def test_a_patch_changes_what_it_names_and_nothing_else(api: Api) -> None:
     assert after["modified_on"] > before["modified_on"]
 
 
+async def test_comment_and_tags_tell_when_they_were_changed() -> None:
+    async with serving(World(plan="pro")) as api:
+        bare = await api.make("a")
+        assert not bare.keys() & {"comment_modified_on", "tags_modified_on"}
+        path = f"{api.records}/{bare['id']}"
+        commented = (await api.ask("PATCH", path, {"comment": "c"})).result
+        tagged = (await api.ask("PATCH", path, {"tags": ["t"]})).result
+        put = (await api.ask("PUT", path, cname("a", comment="c", tags=["t"]))).result
+        assert commented["comment_modified_on"] == commented["modified_on"] < tagged["modified_on"]
+        for record in (tagged, put):
+            assert record["comment_modified_on"] == commented["modified_on"]
+            assert record["tags_modified_on"] == tagged["modified_on"]
+
+
+async def test_a_comment_or_tags_can_be_taken_away(api: Api) -> None:
+    for number, nothing in enumerate((None, "")):
+        record = await api.make(f"a{number}", comment="old")
+        body = {"comment": nothing, "tags": None}
+        patched = (await api.ask("PATCH", f"{api.records}/{record['id']}", body)).result
+        assert (patched["comment"], patched["tags"]) == (None, [])
+
+
 async def test_a_put_gives_everything_that_it_does_not_name_its_default(api: Api) -> None:
     before = await api.make("a", proxied=True, comment="old", ttl=300)
     after = (await api.ask("PUT", f"{api.records}/{before['id']}", cname("b"))).result
@@ -100,6 +122,8 @@ async def test_a_record_that_does_not_exist_is_told_so(api: Api, method: str) ->
         ({"name": ""}, 9000),
         ({"name": "a.example.com"}, 9000),
         ({"name": "sp ace.example.org"}, 9000),
+        ({"name": "caf\u00e9.example.org"}, 9000),
+        ({"name": f"{'a.' * 123}example.org"}, 9000),
         ({"name": "*-oc.example.org"}, 9000),
         ({"name": "a.*.example.org"}, 9000),
         ({"name": f"{'a' * 64}.example.org"}, 9000),
@@ -110,8 +134,13 @@ async def test_a_record_that_does_not_exist_is_told_so(api: Api, method: str) ->
         ({"ttl": 59}, 9021),
         ({"ttl": 86401}, 9021),
         ({"ttl": None}, 9021),
+        ({"ttl": True}, 9021),
+        ({"proxied": "yes"}, 9003),
         ({"comment": "two\nlines"}, 9206),
         ({"comment": "two\rlines"}, 9206),
+        ({"comment": "a\ttab"}, 9206),
+        ({"comment": "zero\u200bwidth"}, 9206),
+        ({"comment": ["no text"]}, 9206),
         ({"comment": "x" * 101}, 9206),
         ({"tags": ["team:a"]}, 9300),
     ],
@@ -128,8 +157,8 @@ async def test_what_is_wrong_with_a_record_is_told_behind_a_1004(api: Api, chang
 
 
 async def test_a_comment_may_have_a_hundred_graphic_characters(api: Api) -> None:
-    comment = "é—" * 50
-    assert (await api.make("a", comment=comment))["comment"] == comment
+    for name, comment in (("a", "é—" * 50), ("b", "🦀\u3000" * 50)):
+        assert (await api.make(name, comment=comment))["comment"] == comment
 
 
 async def test_a_paid_plan_takes_longer_comments_and_tags() -> None:
@@ -138,6 +167,15 @@ async def test_a_paid_plan_takes_longer_comments_and_tags() -> None:
         assert record["tags"] == ["team:a"]
         assert (await api.ask("POST", api.records, cname("b", comment="x" * 501))).chain == [9206]
         assert (await api.ask("POST", api.records, cname("b", tags=["t"] * 21))).chain == [9300]
+        for tag in ("n" * 33, "n:" + "v" * 101, "na me", "", 1):
+            assert (await api.ask("POST", api.records, cname("b", tags=[tag]))).chain == [9301]
+        await api.make("c", tags=["n" * 32 + ":" + "v" * 100])
+
+
+async def test_only_an_enterprise_zone_takes_a_ttl_below_a_minute() -> None:
+    async with serving(World(plan="enterprise")) as api:
+        assert (await api.make("a", ttl=30))["ttl"] == 30
+        assert (await api.ask("POST", api.records, cname("b", ttl=29))).chain == [9021]
 
 
 async def test_a_wildcard_is_a_whole_leftmost_label(api: Api) -> None:

@@ -1,11 +1,13 @@
 """`python -m sandbox cloudflare` as a process."""
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 
 
 @asynccontextmanager
@@ -58,6 +60,39 @@ async def test_it_serves_the_zone_tunnel_and_tokens_it_is_told() -> None:
         assert (await ask(f"/zones/{zone}/dns_records", "theirs", "POST"))[0] == 403
         async with http.get(edge, headers={"Host": "a.example.com"}) as reply:
             assert reply.status == 530
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
+async def test_a_signal_ends_it_without_a_word(how: signal.Signals) -> None:
+    async with started("cloudflare") as process, aiohttp.ClientSession() as http:
+        _, api = await address_of(process)
+        async with http.put(f"{api}/_sandbox/faults", json=[{"hold": "before"}]) as reply:
+            assert reply.status == 200
+        waiting = asyncio.create_task(http.get(f"{api}/client/v4/zones").__aenter__())
+        while not waiting.done() and not await held(http, api):
+            await asyncio.sleep(0.01)
+        process.send_signal(how)
+        out, err = await process.communicate()
+        assert (process.returncode, out, err) == (130, b"", b"")
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await held(http, api)
+        await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def held(http: aiohttp.ClientSession, api: str) -> list[object]:
+    async with http.get(f"{api}/_sandbox/held") as reply:
+        return list(await reply.json())
+
+
+async def test_it_listens_where_it_is_told_and_says_so_if_it_cannot() -> None:
+    async with started("cloudflare") as first:
+        edge, api = [address.rpartition(":")[2] for address in await address_of(first)]
+        for option, port in (("--port", api), ("--edge-port", edge)):
+            code, _, err = await ended("cloudflare", option, port)
+            assert code == 1
+            assert "address already in use" in err
+    async with started("cloudflare", "--port", api, "--edge-port", edge) as second:
+        assert await address_of(second) == (f"http://127.0.0.1:{edge}", f"http://127.0.0.1:{api}")
 
 
 async def test_help_tells_the_options_and_the_knobs() -> None:

@@ -101,6 +101,8 @@ async def test_tokens_can_be_taken_away_and_given_back(api: Api) -> None:
         {"down": "yes"},
         {"down": 200},
         {"latency": -1},
+        {"latency": -0.5},
+        {"latency": float("inf")},
         {"quota": True},
         {"quota": None},
         {"plan": "golden"},
@@ -117,7 +119,8 @@ async def test_tokens_can_be_taken_away_and_given_back(api: Api) -> None:
 async def test_a_setting_that_does_not_exist_is_refused(api: Api, nonsense: object) -> None:
     before = (await api.turn("GET", "settings")).body
     wanted = {"quota": 7, **nonsense} if isinstance(nonsense, dict) else nonsense
-    assert (await api.turn("PATCH", "settings", wanted)).status == 400
+    answer = await api.turn("PATCH", "settings", wanted)
+    assert (answer.status, bool(answer.body["error"])) == (400, True)
     assert (await api.turn("GET", "settings")).body == before
 
 
@@ -142,3 +145,19 @@ async def test_latency_is_of_every_call(api: Api) -> None:
     await api.find()
     await api.ask("GET", api.zone)
     assert asyncio.get_running_loop().time() - begun >= 0.1
+
+
+@pytest.mark.parametrize("knob", ["faults", "records", "tunnel", "settings", "release"])
+async def test_what_is_no_json_is_refused(api: Api, knob: str) -> None:
+    methods = {"faults": "PUT", "tunnel": "PUT", "settings": "PATCH"}
+    async with api.http.request(methods.get(knob, "POST"), f"{api.places.control}/{knob}", data=b"{nonsense") as reply:
+        assert reply.status == 400
+        assert (await reply.json())["error"]
+
+
+async def test_rules_are_put_and_not_posted(api: Api) -> None:
+    rule = {"drop": "before"}
+    await api.turn("PUT", "faults", [rule])
+    async with api.http.post(f"{api.places.control}/faults", json=[]) as reply:
+        assert reply.status == 405
+    assert (await api.turn("GET", "faults")).body == [rule]

@@ -1,6 +1,7 @@
 """What can be made to go wrong, and what of a request then happens all the same."""
 
 import asyncio
+import gc
 from typing import Any
 
 import aiohttp
@@ -69,6 +70,21 @@ async def test_a_late_effect_comes_without_anybody_waiting_for_it(api: Api) -> N
     await cut_off(api, "POST", api.records, cname("a"))
     while names(api) != ["a"]:
         await asyncio.sleep(0.005)
+
+
+async def test_nobody_is_told_of_a_closed_connection_that_nobody_waited_for(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    await disturb(api, {"match": POST, "hold": "before"}, {"match": POST, "drop": "after"})
+    asking = asyncio.create_task(api.ask("POST", api.records, cname("a")))
+    await until_held(api)
+    asking.cancel()
+    await asyncio.wait([asking])
+    await api.turn("POST", "release")
+    while names(api) != ["a"]:
+        await asyncio.sleep(0)
+    gc.collect()
+    assert caplog.messages == []
 
 
 async def test_a_client_that_gives_up_does_not_undo_its_request(api: Api) -> None:
@@ -219,6 +235,10 @@ async def test_rules_are_used_in_order_and_counted_down(api: Api) -> None:
         [{"status": 500}],
         [{"status": {}}],
         [{"status": {"code": 500, "when": "never"}}],
+        [{"status": {"code": 200}}],
+        [{"status": {"code": 429, "error": "971"}}],
+        [{"status": {"code": 429, "retry_after": "soon"}}],
+        [{"status": {"code": 429, "retry-after": 1}}],
         [{"truncate": -1}],
         [{"cut": "here"}],
         [{"intrude": {"ingress": []}}],
