@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.site import Site
+from tests.cluster.site import Site, Weight
 from tests.cluster.site import site as running_site
 from tests.controlplane import ControlPlane, Proxy, traefik
 from tests.controlplane.services import external_service
+
+Weights = dict[str, Weight]
+WEIGHTS = pytest.StashKey[Weights]()
 
 HERE = Path(__file__).parent
 CHAIN = "opencode-router-oauth2-chain"
@@ -20,6 +23,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker("cluster")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[WEIGHTS] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for when, weight in config.stash[WEIGHTS].items():
+        terminalreporter.line(f"memory of the operator, {when}: {weight.now:.0f} MiB, at most {weight.most:.0f} MiB")
+
+
+@pytest.fixture
+def weights(request: pytest.FixtureRequest) -> Weights:
+    """What is to be told after the run: when, and what the operator weighed then."""
+    return request.config.stash[WEIGHTS]
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fsm.session import HASH_LABEL, PREFIX, hash_of_route
 from sandbox.cloudflare import world as defaults
@@ -33,6 +33,13 @@ LEASE = "opencode-cloudflare-operator"
 NEVER_LOGGED = ("this is a bug", "Traceback", POD_SECRET, defaults.TOKEN, "Bearer ")
 
 Json = dict[str, Any]
+
+
+class Weight(NamedTuple):
+    """Resident memory of a process in MiB."""
+
+    now: float
+    most: float
 
 
 class Operator:
@@ -60,10 +67,12 @@ class Operator:
         """Everything that `/healthz` says is wrong, as one text."""
         return "\n".join(self.health()["problems"].values())
 
-    def memory(self, field_name: str) -> float:
-        """MiB of `VmRSS` (now) or `VmHWM` (at most, so far)."""
+    def memory(self) -> Weight:
+        """What it takes now, and took at most."""
         status = Path(f"/proc/{self.program.pid}/status").read_text()
-        return int(re.findall(rf"^{field_name}:\s+(\d+) kB", status, re.MULTILINE)[0]) / 1024
+        now, most = (re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE) for name in ("VmRSS", "VmHWM"))
+        assert now and most
+        return Weight(int(now[1]) / 1024, int(most[1]) / 1024)
 
 
 @dataclass
