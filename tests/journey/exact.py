@@ -6,12 +6,12 @@ from typing import Any
 from fsm.desired import Route, desired
 from fsm.session import OWNER_LABEL, hash_of_hostname, hash_of_route
 from sandbox.stage import DOMAIN, Stage
-from tests.journey.play import profile
+from tests.journey import play
 
 
 async def assert_exact(stage: Stage, live: Collection[str]) -> None:
     """These sessions have precisely what `fsm.desired` says, and no other session has anything."""
-    wanted = [desired(session, profile(stage)) for session in live]
+    wanted = [desired(session, play.profile(stage)) for session in live]
     records = [record for record in stage.world.records.all() if hash_of_hostname(str(record["name"]))]
     assert sorted((record["name"], record["content"], record["proxied"]) for record in records) == sorted(
         (record.name, record.content, True) for each in wanted for record in each.records

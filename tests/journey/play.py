@@ -39,6 +39,11 @@ def hashes(count: int, *, first: int = 0) -> list[str]:
     return [f"{first + number:012x}" for number in range(count)]
 
 
+def host(session: str) -> str:
+    """The session's hostname."""
+    return f"{session}{SUFFIX}.{DOMAIN}"
+
+
 def target(stage: Stage) -> str:
     """What a session's record points at."""
     return f"{stage.world.tunnel_id}.cfargotunnel.com"
@@ -59,7 +64,7 @@ def profile(stage: Stage) -> Profile:
 
 
 async def until(look: Callable[[], Awaitable[_T]], what: str, *, within: float = WITHIN) -> _T:
-    """What `look` finds, as soon as it is anything; an AssertionError with what it found last if that takes too long."""
+    """What `look` finds, as soon as it is anything; an AssertionError that tells what it found last otherwise."""
     found: object = None
     try:
         async with asyncio.timeout(within):
