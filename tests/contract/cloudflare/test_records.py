@@ -125,6 +125,8 @@ async def test_a_record_that_does_not_exist_is_told_so(api: Api, method: str) ->
         ({"name": "caf\u00e9.example.org"}, 9000),
         ({"name": f"{'a.' * 123}example.org"}, 9000),
         ({"name": "*-oc.example.org"}, 9000),
+        ({"name": "*oc.example.org"}, 9000),
+        ({"name": "**.example.org"}, 9000),
         ({"name": "a.*.example.org"}, 9000),
         ({"name": f"{'a' * 64}.example.org"}, 9000),
         ({"type": "NONSENSE"}, 9004),
@@ -154,6 +156,12 @@ async def test_what_is_wrong_with_a_record_is_told_behind_a_1004(api: Api, chang
     patched = await api.ask("PATCH", f"{api.records}/{record['id']}", change)
     assert (patched.refusal, patched.chain) == ((400, 1004), [code])
     assert (await api.ask("GET", f"{api.records}/{record['id']}")).result == record
+
+
+async def test_a_new_record_has_to_say_its_ttl(api: Api) -> None:
+    record = {key: value for key, value in cname("a").items() if key != "ttl"}
+    assert (await api.ask("POST", api.records, record)).chain == [9021]
+    assert (await api.ask("POST", api.batch, {"posts": [record]})).chain == [9021]
 
 
 async def test_a_comment_may_have_a_hundred_graphic_characters(api: Api) -> None:

@@ -270,6 +270,16 @@ def test_a_rule_has_to_match_as_a_whole() -> None:
     assert not faults.take("GET", "/a", {**page, "x": ""})
 
 
+async def test_a_request_that_is_held_when_the_server_ends_gets_its_answer() -> None:
+    async with aiohttp.ClientSession() as http:
+        async with serving() as api:
+            await disturb(api, {"match": LIST, "hold": "after"})
+            headers = {"Authorization": "Bearer sandbox-token"}
+            asking = asyncio.ensure_future(http.get(api.places.api + api.records, headers=headers).__aenter__())
+            await until_held(api)
+        assert (await asking).status == 200
+
+
 async def test_the_server_ends_whatever_still_waits() -> None:
     async with serving() as api:
         await disturb(api, {"match": POST, "times": 1, "late": FOR_EVER}, {"match": LIST, "latency": FOR_EVER})
