@@ -123,11 +123,14 @@ class Reflector(Generic[T]):
         """Follow the objects for ever."""
         failures = 0
         while True:
-            opened, asked_for = self._now(), 0.0
+            opened, asked_for, position = self._now(), 0.0, self._position
             try:
                 await self._follow()
             except ExpiredError:
                 self._position = 0
+                # A server that has restarted answers this once. Pods that go before we list again go unwitnessed.
+                if position:
+                    continue
             except SessionError as error:
                 self.problem = error
                 asked_for = (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0

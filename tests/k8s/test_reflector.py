@@ -86,6 +86,28 @@ async def test_an_expired_version_means_reading_everything_again(expired: list[o
 
 
 @virtual
+async def test_a_server_that_has_restarted_is_listed_as_soon_as_it_says_so() -> None:
+    """Found on a real one: the pause for the outage was made once more before the list, and Pods went unwitnessed."""
+    world = Watched()
+    down = [refusal(503)] * 4
+    back = [refusal(410)], [added("a", 60), complete(61), SILENCE]
+    async with world.running([added("a", 3), complete(5)], *([each] for each in down), *back, seconds=100):
+        pass
+    expired, listed = world.kube.opened[5:7]
+    assert expired.query["resourceVersion"] == "5"
+    assert listed.at == expired.at
+
+
+@virtual
+async def test_a_server_that_says_so_for_ever_is_asked_ever_more_slowly() -> None:
+    world = Watched()
+    world.kube.usual_stream = [refusal(410)]
+    async with world.running([complete(5)], seconds=600):
+        pass
+    assert 20 <= len(world.kube.opened) <= 50
+
+
+@virtual
 async def test_streams_that_end_at_once_are_opened_ever_more_slowly() -> None:
     world = Watched()
     world.kube.usual_stream = []
