@@ -25,7 +25,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._random = random
         self._virtual = 1_000.0
         self._paused: set[int] = set()
-        self._held: dict[int, list[asyncio.Handle]] = {}
+        self._held: dict[int, list[Any]] = {}
         self.complaints: list[str] = []
         self.set_exception_handler(lambda _, context: self.complaints.append(_told(context)))
 
@@ -47,7 +47,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         if handle is not None:
             handle._run()
 
-    def _next(self) -> asyncio.Handle | None:
+    def _next(self) -> Any:
         self._drop_cancelled()
         if not self._ready:
             if not self._scheduled:
@@ -59,7 +59,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             self._ready.append(timer)
         place = self._random.randrange(len(self._ready))
         self._ready.rotate(-place)
-        handle: asyncio.Handle = self._ready.popleft()
+        handle: Any = self._ready.popleft()
         self._ready.rotate(place)
         if handle._cancelled:
             return None

@@ -19,6 +19,7 @@ from fsm.states import State
 from fsm.table import TRANSITIONS
 from sandbox.cloudflare.envelope import Request as CloudflareRequest
 from sandbox.cloudflare.world import World
+from sandbox.kubeclient import NAMESPACE
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.requests import Request as KubeRequest
 
@@ -59,6 +60,7 @@ class Monitor:
         self.foreign_routes: dict[str, tuple[float, Any]] = {}
         self.resumed: dict[int, float] = {}
         self.lost_edits = 0
+        self.jumps: Counter[int] = Counter()  # by replica: replies from which it could tell that an edit was lost
         self.writes = 0
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
         self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
@@ -106,6 +108,12 @@ class Monitor:
             if HASH_LABEL in pod["metadata"].get("labels", {})
         ]
 
+    def _holder(self) -> int:
+        """The number of the replica that holds the lease; -1 for none."""
+        lease = self._api.store.shelf.find("leases.coordination.k8s.io", (NAMESPACE, "opencode-cloudflare-operator"))
+        holder = str(lease["spec"].get("holderIdentity") or "") if lease else ""
+        return int(holder.partition("_")[0].removeprefix("operator-") or -1)
+
     def is_foreign_rule(self, rule: Any) -> bool:
         """Whether the rule is certainly not one that any of the replicas would write."""
         own = plain(rule)
@@ -126,17 +134,21 @@ class Monitor:
         while calls[0] <= now - BUDGET_WINDOW:
             calls.popleft()
         self._must(len(calls) <= BUDGET, f"replica {replica} sent {len(calls)} requests in five minutes")
-        if request.method == "PUT" and now - self.resumed.get(replica, -1e9) > DOCUMENT_AGE + WINDOW:
+        is_fair = now - self.resumed.get(replica, -1e9) > WINDOW
+        if request.method != "GET" and is_fair:
+            self._must(self._holder() == replica, f"replica {replica} writes, but the lease is {self._holder()}'s")
+        if request.method == "PUT" and is_fair:
             read = {read.foreign for read in self._reads[replica] if read.at >= now - DOCUMENT_AGE}
             sent = self.foreign_part(request.body["config"])
-            fits = sent in read or (not read and False)
-            self._must(fits, f"replica {replica} PUTs a document that is no recent read plus its own edit")
+            self._must(sent in read, f"replica {replica} PUTs a document that is no recent read plus its own edit")
 
     def cloudflare_answered(self, replica: int, request: CloudflareRequest, reply: Reply) -> None:
         """A replica got this."""
         if request.path.endswith("/configurations") and reply.status == 200:
             result: Any = reply.body
             config, version = result["result"]["config"], result["result"]["version"]
+            if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
+                self.jumps[replica] += 1
             self._reads[replica].append(Read(self._now(), self.foreign_part(config), version))
 
     @contextmanager

@@ -18,6 +18,7 @@ from fsm.desired import desired
 from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, PREFIX, Profile, hash_of_hostname, hash_of_route
 from sandbox.cloudflare import world as cloudflare_world
 from sandbox.cloudflare.world import World
+from sandbox.kubeclient import NAMESPACE
 from sandbox.kubernetes.api import Settings as KubeSettings
 from sandbox.kubernetes.api import new_api
 from sandbox.kubernetes.requests import Request, Response
@@ -28,7 +29,6 @@ from tests.property.simulation.loop import REPLICA, SimulatedLoop
 from tests.property.simulation.monitor import Monitor
 from tests.property.simulation.network import Network
 
-NAMESPACE = "opencode-router"
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 ROUTES = f"/apis/traefik.io/v1alpha1/namespaces/{NAMESPACE}/ingressroutes"
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
@@ -181,6 +181,13 @@ class Simulation:
         for pod in self.pods_of(session):
             if pod["metadata"].get("deletionTimestamp"):
                 self._kube("DELETE", f"{PODS}/{pod['metadata']['name']}", {"gracePeriodSeconds": 0})
+
+    def relabel(self, session: str, manager: str | None) -> None:
+        """A person changes the label that the operator selects by: the Pods leave the selection, and live on."""
+        self.monitor.tell("person", f"sets the managed-by label of {session} to {manager}")
+        for pod in self.pods_of(session):
+            patch = {"metadata": {"labels": {MANAGED_BY_LABEL: manager}}}
+            self._kube("PATCH", f"{PODS}/{pod['metadata']['name']}", patch, "application/merge-patch+json")
 
     def touch(self, session: str) -> None:
         """The router notes activity."""
