@@ -2,7 +2,7 @@
 
     SessionError
     + TransientError       goes away by itself: the session tries again
-    + PermanentError       a person has to act; the session looks again at the slowest pace
+    + PermanentError       a person has to act; the session looks again soon for once, then at the slowest pace
       + ConflictError      something foreign has the name that we want; it is never touched
     + SharedError          trouble of the whole account (token, zone, tunnel, quota): one breaker, one probe
     + StaleError           the object is not what we last saw (failed test, old version): read and decide again

@@ -19,6 +19,8 @@ ERROR_LIMIT = 1_000  # characters of last_error
 # record every minute must meet our backoff although every single repair succeeds.
 CALM = timedelta(minutes=10)
 
+_SLOWEST = 100  # attempts: their pause is the longest
+
 _DRIFT = {
     Trigger.RECORD_LOST: "DnsRecordLost: the DNS record was removed or changed by somebody else; it is made again",
     Trigger.RULE_LOST: "TunnelRuleLost: the tunnel rule was removed or changed by somebody else; it is made again",
@@ -102,7 +104,10 @@ def settle(record: SessionRecord, outcome: Outcome, now: datetime, *, jitter: fl
             failed = _failed(record, error, now)
             return _pause(failed, max(delay(failed.attempts, jitter), min(retry_after, CAP)), now)
         case Failed(error):
-            return _pause(_failed(record, error, now), CAP * (0.5 + jitter / 2.0), now)
+            failed = _failed(record, error, now)
+            # The first time may be a fluke: an API server that has just started knows nobody's rights for a moment.
+            attempts = failed.attempts if failed.last_error != record.last_error else _SLOWEST
+            return _pause(failed, delay(attempts, jitter), now)
         case _:
             assert_never(outcome)
 

@@ -168,9 +168,13 @@ def test_a_failure_that_passes_is_tried_again_later_and_later() -> None:
     assert (session.attempts, session.last_error) == (9, "A: b")
 
 
-def test_a_failure_that_needs_a_person_is_tried_again_at_the_slowest_pace() -> None:
-    new = settled(record(), Failed("TokenForbidden: no right"), jitter=0.5)
-    assert (new.attempts, new.last_error, new.retry_at) == (1, "TokenForbidden: no right", in_seconds(225))
+def test_a_failure_that_needs_a_person_is_tried_again_soon_for_once_and_then_at_the_slowest_pace() -> None:
+    session, pauses = record(), []
+    for _ in range(3):
+        session = settled(session, Failed("KubernetesForbidden: no right"), jitter=0.5)
+        pauses.append(pause_left(session, LATER))
+    assert pauses == [2, 225, 225]
+    assert (session.attempts, session.last_error) == (3, "KubernetesForbidden: no right")
 
 
 @pytest.mark.parametrize(
@@ -244,7 +248,7 @@ def test_no_time_stays_none() -> None:
 
 def test_a_pause_that_was_just_written_is_not_clamped_away() -> None:
     now = LATER + timedelta(microseconds=900_000)
-    failed = settled(record(), Failed("A: b"), now, jitter=0.9999)
+    failed = settled(record(last_error="A: b"), Failed("A: b"), now, jitter=0.9999)
     assert clamp(failed, now) is failed
 
 
