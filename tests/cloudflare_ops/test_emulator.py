@@ -34,10 +34,12 @@ async def operating(
     switchboard = Switchboard(world)
     async with serving(world, switchboard=switchboard) as places:
         transport = SdkTransport(TOKEN, base_url=places.api)
-        async with running(transport, zone=ZONE_ID, tunnel=TUNNEL_ID, **options) as operator:
-            switchboard.faults.replace(list(faults))
-            yield operator, switchboard
-        await transport.close()
+        try:
+            async with running(transport, zone=ZONE_ID, tunnel=TUNNEL_ID, **options) as operator:
+                switchboard.faults.replace(list(faults))
+                yield operator, switchboard
+        finally:
+            await transport.close()
 
 
 def put_record(world: World, name: str, comment: str, **others: Any) -> None:
@@ -114,7 +116,7 @@ async def test_a_full_zone_is_told_and_filled_to_its_last_place() -> None:
         results = await outcomes(*(operator.ensure(number) for number in range(20)))
         assert results.count(None) == 5
         assert {type(result).__mro__[1] for result in results if result is not None} == {SharedError}
-        assert "delete records" in str(operator.client.problems[0])
+        assert "Delete records" in str(operator.client.problems[0])
 
 
 @pytest.mark.parametrize(
