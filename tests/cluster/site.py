@@ -71,7 +71,8 @@ class Operator:
         """What it takes now, and took at most."""
         status = Path(f"/proc/{self.program.pid}/status").read_text()
         now, most = (re.search(rf"^{name}:\s+(\d+) kB", status, re.MULTILINE) for name in ("VmRSS", "VmHWM"))
-        assert now and most
+        assert now
+        assert most
         return Weight(int(now[1]) / 1024, int(most[1]) / 1024)
 
 
@@ -119,14 +120,14 @@ class Site:
     def start(self, name: str = "opencode-router-0", **changes: str) -> Operator:
         """Start one more operator, in a Pod of the router that exists for its Events alone."""
         self.cluster.apply(sidecar_pod(self.namespace, name))
-        program = Program(
-            [sys.executable, "-m", "controller"],
-            log=self.folder / f"{name}.log",
-            env=self.environment(name) | changes,
-        )
-        operator = Operator(name, program)
+        return self.launch(name, self.environment(name) | changes)
+
+    def launch(self, name: str, environment: Mapping[str, str]) -> Operator:
+        """Start one more operator with this environment."""
+        command = [sys.executable, "-m", "controller"]
+        operator = Operator(name, Program(command, log=self.folder / f"{name}.log", env=environment))
         self.operators.append(operator)
-        program.start(lambda: "serving /healthz" in operator.log())
+        operator.program.start(lambda: "serving /healthz" in operator.log())
         return operator
 
     def leader(self) -> Operator | None:
