@@ -159,11 +159,28 @@ async def leader(stage: Stage) -> Replica:
     return found
 
 
-async def started(stage: Stage, name: str = "operator-a", **changes: str) -> Replica:
-    """An operator that leads."""
-    replica = await stage.start(name, **changes)
-    await until(stage.leader, f"{name} leads: {replica.log.read_text()[-2000:]}")
+async def started(stage: Stage, name: str = "", **changes: str) -> Replica:
+    """An operator that leads; each has a name, and so a log, of its own."""
+    replica = await stage.start(name or f"operator-{len(stage.operators)}", **changes)
+
+    async def leads() -> bool:
+        return await stage.leader() is replica
+
+    try:
+        await until(leads, f"{replica.name} leads")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {replica.log.read_text()[-2000:]}") from None
     return replica
+
+
+async def looked(stage: Stage, times: int) -> None:
+    """Wait until operators have looked at the tunnel so many times more: whatever they wanted to do, they did."""
+    before = len(calls_of(stage, "GET", "/configurations"))
+
+    async def look() -> bool:
+        return len(calls_of(stage, "GET", "/configurations")) >= before + times
+
+    await until(look, f"{times} more looks")
 
 
 async def disturb(stage: Stage, *rules: Mapping[str, Any]) -> None:
