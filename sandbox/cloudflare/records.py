@@ -115,13 +115,13 @@ class Records:
         new["name"] = str(new["name"]).lower()
         check_record(new, self.zone, self.plan)
         self._check_free(new)
-        self._unlist(old)
+        self._names[old["name"]].remove(old["id"])
         return self._store(new, now, old)
 
     def _delete(self, body: Json) -> Json:
         record = self._known(body.get("id"))
         del self._records[record["id"]]
-        self._unlist(record)
+        self._names[record["name"]].remove(record["id"])
         return dict(record)
 
     def _store(self, record: Json, now: str, old: Json = _BARE) -> Json:
@@ -134,12 +134,6 @@ class Records:
 
     def _list(self, record: Json) -> None:
         self._names.setdefault(record["name"], set()).add(record["id"])
-
-    def _unlist(self, record: Json) -> None:
-        keys = self._names[record["name"]]
-        keys.remove(record["id"])
-        if not keys:
-            del self._names[record["name"]]
 
     def _known(self, key: Any) -> Json:
         record = self._records.get(key) if isinstance(key, str) else None

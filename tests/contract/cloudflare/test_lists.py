@@ -60,6 +60,7 @@ async def test_nonsense_in_the_query_is_refused(api: Api, query: dict[str, str])
         ({"name_exact": "A.Example.ORG"}, ["a"]),
         ({"name_startswith": "b"}, ["b", "b-oc"]),
         ({"name_endswith": "-oc.example.org"}, ["b-oc"]),
+        ({"name_endswith": "-oc"}, []),
         ({"name_contains": "-O"}, ["b-oc"]),
         ({"content": "192.0.2.1"}, ["host"]),
         ({"content_exact": "one.example.net"}, ["a"]),
@@ -79,6 +80,7 @@ async def test_nonsense_in_the_query_is_refused(api: Api, query: dict[str, str])
         ({"proxied": "false", "type": "CNAME"}, ["b", "b-oc"]),
         ({"name_startswith": "a", "type": "A", "match": "any"}, ["a", "host"]),
         ({"name_startswith": "a", "type": "A", "match": "all"}, []),
+        ({"match": "any"}, ["a", "b", "b-oc", "host"]),
     ],
     ids=str,
 )

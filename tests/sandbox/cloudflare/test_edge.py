@@ -144,6 +144,13 @@ async def test_the_first_rule_that_matches_wins(api: Api) -> None:
     assert [(host, path, (await visit(api, host, path)).status) for host, path, _ in visits] == visits
 
 
+async def test_a_wildcard_rule_is_not_for_the_name_above(api: Api) -> None:
+    for name in ("example.org", "a.example.org"):
+        await point(api, name)
+    await api.configure(rule("*.example.org", "http_status:201"))
+    assert [(await visit(api, name)).status for name in ("example.org", "a.example.org")] == [404, 201]
+
+
 async def test_a_service_that_is_not_there_is_a_bad_gateway(api: Api) -> None:
     await point(api, "a")
     await api.configure(rule("a.example.org", "http://127.0.0.1:1"))

@@ -4,9 +4,10 @@ import copy
 from typing import Any
 
 from sandbox.cloudflare.envelope import Reply, Request
-from sandbox.cloudflare.world import TOKEN, World
+from sandbox.cloudflare.world import ACCOUNT_ID, TOKEN, TUNNEL_ID, World
 from tests.contract.cloudflare.support import CATCH_ALL, cname, rule
 
+TUNNEL = f"/accounts/{ACCOUNT_ID}/cfd_tunnel/{TUNNEL_ID}"
 HEADERS = {"authorization": f"Bearer {TOKEN}"}
 
 
@@ -15,8 +16,7 @@ def ask(world: World, now: float, method: str = "GET", path: str = "", body: obj
 
 
 def configure(world: World, now: float, config: dict[str, Any]) -> Reply:
-    path = f"/accounts/{world.account_id}/cfd_tunnel/{world.tunnel_id}/configurations"
-    return world.handle(Request("PUT", path, {}, HEADERS, {"config": config}), now)
+    return world.handle(Request("PUT", f"{TUNNEL}/configurations", {}, HEADERS, {"config": config}), now)
 
 
 def test_the_same_requests_at_the_same_times_make_the_same_world() -> None:
@@ -67,11 +67,14 @@ def test_a_requests_document_and_a_replies_document_are_nobody_elses() -> None:
     world = World()
     sent: dict[str, Any] = {"ingress": [rule(), CATCH_ALL]}
     reply = configure(world, 1.0, sent)
-    kept = copy.deepcopy(world.snapshot())
+    world.tunnel.connectors.append({"id": "c"})
+    connectors = world.handle(Request("GET", f"{TUNNEL}/connections", {}, HEADERS), 1.0).body["result"]
+    kept = copy.deepcopy((world.snapshot(), world.tunnel.connectors))
     sent["ingress"].clear()
     reply.body["result"]["config"]["ingress"].clear()
     world.snapshot()["tunnels"][world.tunnel_id]["config"].clear()
-    assert world.snapshot() == kept
+    connectors.clear()
+    assert (world.snapshot(), world.tunnel.connectors) == kept
 
 
 def test_a_token_that_is_granted_again_keeps_what_it_has_used() -> None:
