@@ -130,7 +130,7 @@ async def test_shared_trouble_is_one_probe_with_a_growing_pause_and_wakes_those_
         errors = await outcomes(*(operator.dns.look(now()) for _ in range(50)))
         assert {str(error) for error in errors} == {str(operator.client.problems[0])}
         assert isinstance(errors[0], SharedError)
-        assert "give CF_API_TOKEN" in str(errors[0])
+        assert "Give CF_API_TOKEN" in str(errors[0])
         assert len(api.calls) == 2
         with pytest.raises(SharedError):
             await operator.tunnel.look(now())
