@@ -1,5 +1,6 @@
 """What stands around the operator in production: Traefik, the sign-in service, a namespace with the router in it."""
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,15 @@ def router_namespace(cluster: ControlPlane, namespace: str) -> str:
 def site(cluster: ControlPlane, namespace: str, tmp_path: Path) -> Iterator[Site]:
     """A site whose tunnel rules lead to a Traefik that nobody asks."""
     with running_site(cluster, namespace, tmp_path, router="http://traefik.traefik.svc.cluster.local:80") as here:
+        yield here
+
+
+@pytest.fixture
+def site_without_watchlist(cluster_without_watchlist: ControlPlane, tmp_path: Path) -> Iterator[Site]:
+    """The same on a server that does not stream lists."""
+    namespace = f"test-{secrets.token_hex(4)}"
+    cluster_without_watchlist.kubectl("create", "namespace", namespace)
+    with running_site(cluster_without_watchlist, namespace, tmp_path, router="http://traefik:80") as here:
         yield here
 
 

@@ -1,4 +1,4 @@
-"""The API server, etcd and rights go away under running operators; sessions catch up by themselves, and nothing restarts."""
+"""API server, etcd, Cloudflare and rights go away under a running operator: sessions catch up by themselves."""
 
 import pytest
 

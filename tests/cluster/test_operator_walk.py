@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fsm.states import State
 from tests.cluster.manifests import hostname, new_hash
-from tests.cluster.site import site
+from tests.cluster.site import Site, site
 from tests.cluster.watched import watched
 from tests.controlplane import ControlPlane, Proxy
 
@@ -33,17 +33,12 @@ def test_a_pod_made_with_kubectl_gets_a_hostname_that_answers_and_loses_it_again
         assert here.forbidden() == []
 
 
-def test_the_same_on_a_server_that_does_not_stream_lists(
-    cluster_without_watchlist: ControlPlane, tmp_path: Path
-) -> None:
-    session = new_hash()
-    namespace = f"test-{session}"
-    cluster_without_watchlist.kubectl("create", "namespace", namespace)
-    with site(cluster_without_watchlist, namespace, tmp_path, router="http://traefik:80") as here:
-        here.start()
-        with watched(here, session) as pod:
-            here.create(session)
-            here.wait_until([session])
-            here.delete(session)
-            here.wait_until_clean()
-            assert pod.states() == JOURNEY
+def test_the_same_on_a_server_that_does_not_stream_lists(site_without_watchlist: Site) -> None:
+    here, session = site_without_watchlist, new_hash()
+    here.start()
+    with watched(here, session) as pod:
+        here.create(session)
+        here.wait_until([session])
+        here.delete(session)
+        here.wait_until_clean()
+        assert pod.states() == JOURNEY

@@ -61,6 +61,10 @@ class ControlPlane:
         """Bring both up and make Traefik's kinds known."""
         self.start_etcd()
         self.start_apiserver()
+        self.install_kinds()
+
+    def install_kinds(self) -> None:
+        """Make Traefik's kinds known, if they are not."""
         self.kubectl("apply", "--filename", str(CRDS))
         self.kubectl("wait", "--for=condition=Established", "--timeout=30s", "--filename", str(CRDS))
 
