@@ -108,11 +108,9 @@ def lost(method: str, *, sent: bool) -> TransientError:
 def translate(method: str, endpoint: Endpoint, status: int, headers: Mapping[str, str], body: object) -> SessionError:
     """The error for a reply that is no success."""
     codes, said = _read(body)
-    return (
-        _by_account(endpoint, status, codes, said)
-        or _by_request(endpoint, status, codes, said, headers)
-        or _unknown(method, status, said)
-    )
+    # A server that fails tells nothing about the account, whatever code it gives, and a write may have been done.
+    of_account = None if status >= 500 else _by_account(endpoint, status, codes, said)
+    return of_account or _by_request(endpoint, status, codes, said, headers) or _unknown(method, status, said)
 
 
 def _by_account(endpoint: Endpoint, status: int, codes: frozenset[int], said: str) -> SessionError | None:

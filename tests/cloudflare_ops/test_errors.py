@@ -43,6 +43,8 @@ def translate(method: str, endpoint: Endpoint, status: int, code: int = 0, **hea
         ("PUT", TUNNEL, (413, 0), PermanentError, "RuleRejected"),
         ("GET", RECORDS, (429, 971), TransientError, "RateLimited"),
         ("GET", RECORDS, (500, 0), TransientError, "CloudflareError"),
+        ("GET", TUNNEL, (500, 1003), TransientError, "CloudflareError"),
+        ("POST", BATCH, (503, 10000), errors.OutcomeUnknownError, "CloudflareError"),
         ("POST", BATCH, (502, 0), errors.OutcomeUnknownError, "CloudflareError"),
         ("POST", BATCH, (200, 0), errors.OutcomeUnknownError, "CloudflareError"),
         ("POST", BATCH, (418, 12345), TransientError, "CloudflareError"),
