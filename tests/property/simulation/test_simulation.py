@@ -7,7 +7,6 @@ world has to become exactly what it should be, and then quiet.
 
 import logging
 import os
-from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -15,14 +14,13 @@ from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
 
-from fsm.desired import desired
+from tests.property.simulation.fates import NETWORK_FATES, PEOPLE, REPLICA_FATES
 from tests.property.simulation.network import Fault
-from tests.property.simulation.simulation import Replica, Simulation
+from tests.property.simulation.simulation import Simulation
 
 # Mutants only have to be caught: what shortens the story for people takes minutes.
 PHASES = (Phase.generate,) if os.environ.get("MUTANT") else (Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink)
@@ -30,19 +28,26 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "100"))
 HASHES = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc")
 sessions = st.sampled_from(HASHES)
 # How long a step takes before the next one: in the middle of a call, of a walk, of a lease, beyond everything.
-pauses = st.sampled_from((0.05, 0.3, 0.7, 1.5, 4.0, 16.0, 65.0, 200.0))
+pauses = st.sampled_from((0.05, 0.2, 0.4, 0.7, 1.0, 1.5, 2.5, 4.0, 9.0, 16.0, 65.0, 200.0))
+numbers = st.integers(0, 9)
+services = st.sampled_from(("kube", "cloudflare"))
 faults = st.lists(st.sampled_from(tuple(Fault)), min_size=1, max_size=4)
+STEPS = 20  # of a story, at most
 ROUND, ROUNDS = 30.0, 40  # seconds and times to look whether the world is well again
 QUIET = 130.0  # seconds in which nobody may write
 
 
 class Story(RuleBasedStateMachine):
-    """The rules; `sim` is the stage."""
+    """The rules; `sim` is the stage. Half of the steps are sessions that come and go: without them nothing can fail."""
 
-    @initialize(seed=st.integers(0, 2**32 - 1), count=st.integers(1, 3), watchlist=st.booleans())
-    def begin(self, seed: int, count: int, watchlist: bool) -> None:
+    @initialize(
+        seed=st.integers(0, 2**32 - 1), count=st.integers(1, 3), watchlist=st.booleans(), first=st.sets(sessions)
+    )
+    def begin(self, seed: int, count: int, watchlist: bool, first: set[str]) -> None:
         logging.disable(logging.CRITICAL)
         self.sim = Simulation(seed, watchlist=watchlist)
+        for session in sorted(first):
+            self.sim.create_session(session)
         for _ in range(count):
             self.sim.start()
 
@@ -55,11 +60,6 @@ class Story(RuleBasedStateMachine):
         self.sim.create_session(session)
         self.sim.run(pause)
 
-    @rule(session=sessions, pause=pauses)
-    def a_second_pod_of_a_session_comes(self, session: str, pause: float) -> None:
-        self.sim.create_session(session, name=f"opencode-session-{session}-b")
-        self.sim.run(pause)
-
     @rule(session=sessions, pause=pauses, is_quick=st.booleans())
     def a_session_goes(self, session: str, pause: float, is_quick: bool) -> None:
         self.sim.delete_session(session)
@@ -67,147 +67,71 @@ class Story(RuleBasedStateMachine):
             self.sim.end_pods(session)
         self.sim.run(pause)
 
+    @rule(session=sessions, gap=pauses, pause=pauses)
+    def a_session_goes_and_comes_again(self, session: str, gap: float, pause: float) -> None:
+        self.sim.delete_session(session)
+        self.sim.end_pods(session)
+        self.sim.run(gap)
+        self.sim.create_session(session)
+        self.sim.run(pause)
+
+    @rule(pause=pauses)
+    def every_session_turns(self, pause: float) -> None:
+        for session in HASHES:
+            if session in self.sim.live_sessions():
+                self.sim.delete_session(session)
+            else:
+                self.sim.end_pods(session)
+                self.sim.create_session(session)
+        self.sim.run(pause)
+
     @rule(session=sessions, pause=pauses)
-    def the_kubelet_ends_its_pods(self, session: str, pause: float) -> None:
+    def a_second_pod_of_a_session_comes(self, session: str, pause: float) -> None:
+        self.sim.create_session(session, name=f"opencode-session-{session}-b")
+        self.sim.run(pause)
+
+    @rule(session=sessions, pause=pauses)
+    def the_router_and_the_kubelet_touch_pods(self, session: str, pause: float) -> None:
+        self.sim.touch(session)
         self.sim.end_pods(session)
         self.sim.run(pause)
 
-    @rule(session=sessions)
-    def the_router_touches_a_session(self, session: str) -> None:
-        self.sim.touch(session)
+    # Fate
 
-    @rule(pause=pauses)
-    def time_passes(self, pause: float) -> None:
-        self.sim.run(pause)
+    @rule(what=st.sampled_from(sorted(REPLICA_FATES)), number=numbers, pause=pauses)
+    def something_happens_to_a_replica(self, what: str, number: int, pause: float) -> None:
+        able = [replica for replica in self.sim.replicas if replica.is_alive]
+        if able:
+            REPLICA_FATES[what](self.sim, able[number % len(able)], pause)
 
-    # Replicas
-
-    @rule(number=st.integers(0, 9), pause=pauses)
-    def a_replica_is_killed_and_comes_again(self, number: int, pause: float) -> None:
-        if replica := self._one(number, lambda replica: replica.is_alive):
-            self.sim.kill(replica)
-            self.sim.run(pause)
-            self.sim.start()
-
-    @rule(number=st.integers(0, 9), pause=pauses)
-    def a_replica_stands_still_for_a_while(self, number: int, pause: float) -> None:
-        if replica := self._one(number, lambda replica: replica.is_alive and not replica.is_paused):
-            self.sim.pause(replica)
-            self.sim.run(pause)
-            self.sim.resume(replica)
-
-    @rule(number=st.integers(0, 9), pause=pauses)
-    def a_replica_is_rolled(self, number: int, pause: float) -> None:
-        if replica := self._one(number, lambda replica: replica.is_alive and not replica.is_paused):
-            self.sim.terminate(replica)
-            self.sim.run(pause)
-            self.sim.start()
-
-    @precondition(lambda self: sum(replica.is_alive for replica in self.sim.replicas) < 4)
     @rule(skew=st.sampled_from((-3600.0, -30.0, 0.0, 30.0, 3600.0)), pause=pauses)
     def a_replica_comes_late_with_a_clock_of_its_own(self, skew: float, pause: float) -> None:
-        self.sim.start(skew=skew)
+        if sum(replica.is_alive for replica in self.sim.replicas) < 4:
+            self.sim.start(skew=skew)
         self.sim.run(pause)
 
-    # Networks and APIs
-
-    @rule(service=st.sampled_from(("kube", "cloudflare")), some=faults, pause=pauses)
-    def calls_go_wrong(self, service: str, some: list[Fault], pause: float) -> None:
+    @rule(service=services, some=faults, session=sessions, pause=pauses)
+    def calls_go_wrong(self, service: str, some: list[Fault], session: str, pause: float) -> None:
         self.sim.monitor.tell("fate", f"the next calls to {service}: {[fault.value for fault in some]}")
         self.sim.network.faults[service].extend(some)
-        self.sim.run(pause)
+        self.a_session_comes(session, pause)
 
-    @rule(service=st.sampled_from(("kube", "cloudflare")), pause=pauses)
-    def an_api_is_down_for_a_while(self, service: str, pause: float) -> None:
-        self.sim.monitor.tell("fate", f"{service} is down")
-        self.sim.network.down.add(service)
-        self.sim.run(pause)
-        self.sim.network.down.discard(service)
-        self.sim.monitor.tell("fate", f"{service} is back")
-
-    @rule(number=st.integers(0, 9), service=st.sampled_from(("kube", "cloudflare")), pause=pauses)
-    def a_replica_is_cut_off(self, number: int, service: str, pause: float) -> None:
-        if replica := self._one(number, lambda replica: replica.is_alive):
-            self.sim.monitor.tell("fate", f"replica {replica.number} cannot reach {service}")
-            self.sim.network.cut.add((replica.number, service))
-            self.sim.run(pause)
-            self.sim.network.cut.discard((replica.number, service))
-
-    @rule(pause=pauses)
-    def watches_break(self, pause: float) -> None:
-        self.sim.monitor.tell("fate", "all watches break")
-        self.sim.troubles.generation += 1
-        self.sim.run(pause)
-
-    @rule(number=st.integers(0, 9), pause=pauses)
-    def watches_fall_silent(self, number: int, pause: float) -> None:
-        if replica := self._one(number, lambda replica: replica.is_alive):
-            self.sim.monitor.tell("fate", f"replica {replica.number} hears nothing")
-            self.sim.troubles.silent.add(replica.number)
-            self.sim.run(pause)
-            self.sim.troubles.silent.discard(replica.number)
-
-    @rule(delay=st.sampled_from((0.0, 0.5, 3.0, 20.0)), copies=st.integers(0, 3), pause=pauses)
-    def events_come_late_and_twice(self, delay: float, copies: int, pause: float) -> None:
-        self.sim.monitor.tell("fate", f"events come {delay} s late, {copies} of them twice")
-        self.sim.troubles.delay = delay
-        self.sim.troubles.disturb.extend(["duplicate"] * copies)
-        self.sim.run(pause)
-
-    @rule(pause=pauses)
-    def the_history_is_compacted(self, pause: float) -> None:
-        self.sim.monitor.tell("fate", "the API server forgets its history, watches break")
-        self.sim.api.store.shelf.compact()
-        self.sim.troubles.generation += 1
-        self.sim.run(pause)
+    @rule(what=st.sampled_from(sorted(NETWORK_FATES)), service=services, session=sessions, pause=pauses)
+    def something_happens_to_the_network(self, what: str, service: str, session: str, pause: float) -> None:
+        NETWORK_FATES[what](self.sim, service, session, pause)
 
     # People and tools
 
-    @rule(reset=st.booleans(), pause=pauses)
-    def a_tool_writes_the_tunnel(self, reset: bool, pause: float) -> None:
-        self.sim.write_tunnel(reset=reset)
+    @rule(what=st.sampled_from(sorted(PEOPLE)), session=sessions, pause=pauses)
+    def somebody_does_something(self, what: str, session: str, pause: float) -> None:
+        PEOPLE[what](self.sim, session)
         self.sim.run(pause)
 
     @rule(times=st.integers(1, 3), pause=pauses)
     def a_tool_writes_between_our_read_and_write(self, times: int, pause: float) -> None:
         self.sim.monitor.tell("fate", f"a tool will be faster than the next {times} writes of the tunnel")
         self.sim.intruders = times
-        self.sim.run(pause)
-
-    @rule(session=sessions, path=st.sampled_from(("", "^/x")), pause=pauses)
-    def a_tool_takes_a_sessions_rule(self, session: str, path: str, pause: float) -> None:
-        self.sim.write_tunnel(session=session, path=path)
-        self.sim.run(pause)
-
-    @rule(pause=pauses)
-    def the_tool_gives_sessions_rules_back(self, pause: float) -> None:
-        self.sim.remove_foreign_rules()
-        self.sim.run(pause)
-
-    @rule(session=sessions, pause=pauses)
-    def a_person_deletes_a_record(self, session: str, pause: float) -> None:
-        self.sim.remove_record(desired(session, self.sim.profile).hostname)
-        self.sim.run(pause)
-
-    @rule(session=sessions, pause=pauses)
-    def a_person_makes_a_foreign_record(self, session: str, pause: float) -> None:
-        self.sim.make_foreign_record(session)
-        self.sim.run(pause)
-
-    @rule(pause=pauses)
-    def foreign_records_go_again(self, pause: float) -> None:
-        self.sim.remove_foreign_records()
-        self.sim.run(pause)
-
-    @rule(session=sessions, remove=st.booleans(), pause=pauses)
-    def a_person_spoils_a_route(self, session: str, remove: bool, pause: float) -> None:
-        self.sim.spoil_route(session, remove=remove)
-        self.sim.run(pause)
-
-    @rule(session=sessions, manager=st.sampled_from((None, "somebody", "opencode-router")), pause=pauses)
-    def a_person_relabels_a_session(self, session: str, manager: str | None, pause: float) -> None:
-        self.sim.relabel(session, manager)
-        self.sim.run(pause)
+        self.every_session_turns(pause)
 
     @rule(
         session=sessions,
@@ -287,10 +211,6 @@ class Story(RuleBasedStateMachine):
         wrong += [f"{session} is dead and has {left[session]}" for session in left.keys() - live]
         return wrong
 
-    def _one(self, number: int, fits: Callable[[Replica], bool]) -> Replica | None:
-        fitting = [replica for replica in self.sim.replicas if fits(replica)]
-        return fitting[number % len(fitting)] if fitting else None
-
     def _must(self, holds: bool, otherwise: str) -> None:
         if not holds:
             raise AssertionError(f"{otherwise}\n\n" + "\n".join(self.sim.monitor.story[-120:]))
@@ -301,7 +221,7 @@ def test_nothing_is_lost_and_nothing_foreign_is_touched_whatever_happens() -> No
         Story,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=15,
+            stateful_step_count=STEPS,
             deadline=None,
             print_blob=True,
             phases=PHASES,

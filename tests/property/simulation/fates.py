@@ -1,0 +1,131 @@
+"""What can happen, by name: to a replica, to the networks, and what people and tools do.
+
+`test_simulation` draws the names; each function tells what it does in the story.
+"""
+
+from collections.abc import Callable, Mapping
+
+from fsm.desired import desired
+from tests.property.simulation.simulation import Replica, Simulation
+
+
+def _killed(sim: Simulation, replica: Replica, pause: float) -> None:
+    sim.kill(replica)
+    sim.run(pause)
+    sim.start()
+
+
+def _paused(sim: Simulation, replica: Replica, pause: float) -> None:
+    sim.pause(replica)
+    sim.run(pause)
+    sim.resume(replica)
+    sim.run(0.5)
+
+
+def _rolled(sim: Simulation, replica: Replica, pause: float) -> None:
+    sim.terminate(replica)
+    sim.run(pause)
+    sim.start()
+
+
+def _cut_off(service: str) -> Callable[[Simulation, Replica, float], None]:
+    def cut(sim: Simulation, replica: Replica, pause: float) -> None:
+        sim.monitor.tell("fate", f"replica {replica.number} cannot reach {service}")
+        sim.network.cut.add((replica.number, service))
+        sim.run(pause)
+        sim.network.cut.discard((replica.number, service))
+
+    return cut
+
+
+def _deafened(sim: Simulation, replica: Replica, pause: float) -> None:
+    sim.monitor.tell("fate", f"replica {replica.number} hears nothing (its watches are half open)")
+    sim.troubles.silent.add(replica.number)
+    sim.run(pause)
+    sim.troubles.silent.discard(replica.number)
+
+
+REPLICA_FATES: Mapping[str, Callable[[Simulation, Replica, float], None]] = {
+    "killed": _killed,
+    "paused": _paused,
+    "rolled": _rolled,
+    "cut off from kube": _cut_off("kube"),
+    "cut off from cloudflare": _cut_off("cloudflare"),
+    "deafened": _deafened,
+}
+
+
+def _down(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", f"{service} is down")
+    sim.network.down.add(service)
+    sim.run(pause)
+    sim.network.down.discard(service)
+    sim.monitor.tell("fate", f"{service} is back")
+
+
+def _watches_break(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", "all watches break")
+    sim.troubles.generation += 1
+    sim.run(pause)
+
+
+def _history_goes(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", "the API server forgets its history, and all watches break")
+    sim.api.store.shelf.compact()
+    _watches_break(sim, service, session, pause)
+
+
+def _missed(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", f"the API server is away while {session} goes, and has forgotten it afterwards")
+    sim.network.down.add("kube")
+    sim.troubles.generation += 1
+    sim.run(pause)
+    sim.delete_session(session)
+    sim.end_pods(session)
+    sim.api.store.shelf.compact()
+    sim.network.down.discard("kube")
+
+
+def _events_late(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", "events come late, and twice")
+    sim.troubles.delay = 3.0
+    sim.troubles.disturb.extend(["duplicate"] * 3)
+    sim.run(pause)
+
+
+def _events_in_time(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", "events come in time again")
+    sim.troubles.delay = 0.0
+    sim.run(pause)
+
+
+NETWORK_FATES: Mapping[str, Callable[[Simulation, str, str, float], None]] = {
+    "an API is down": _down,
+    "watches break": _watches_break,
+    "the history goes": _history_goes,
+    "a deletion is missed": _missed,
+    "events are late": _events_late,
+    "events are in time": _events_in_time,
+}
+
+
+def _record_and_pod(sim: Simulation, session: str) -> None:
+    sim.remove_record(desired(session, sim.profile).hostname)
+    sim.delete_session(session)
+
+
+PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
+    "writes the tunnel": lambda sim, _: sim.write_tunnel(),
+    "resets the tunnel": lambda sim, _: sim.write_tunnel(reset=True),
+    "takes a session's rule": lambda sim, session: sim.write_tunnel(session=session),
+    "makes a rule with a path": lambda sim, session: sim.write_tunnel(session=session, path="^/x"),
+    "gives the rules back": lambda sim, _: sim.remove_foreign_rules(),
+    "deletes a record": lambda sim, session: sim.remove_record(desired(session, sim.profile).hostname),
+    "deletes a record and its Pod": _record_and_pod,
+    "makes a foreign record": lambda sim, session: sim.make_foreign_record(session),
+    "takes foreign records away": lambda sim, _: sim.remove_foreign_records(),
+    "deletes a route": lambda sim, session: sim.spoil_route(session, remove=True),
+    "changes a route": lambda sim, session: sim.spoil_route(session, remove=False),
+    "takes a label away": lambda sim, session: sim.relabel(session, None),
+    "gives a label back": lambda sim, session: sim.relabel(session, "opencode-router"),
+}
