@@ -1,24 +1,35 @@
-"""Effects and outcomes are closed sets of frozen values: `match` over them leaves nothing out."""
+"""Effects, outcomes and steps are closed sets: `match` over them leaves nothing out. All values are frozen."""
 
 from dataclasses import FrozenInstanceError, fields, is_dataclass
+from importlib import import_module
 from inspect import getmembers, isclass
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import get_args
 
 import pytest
 
+import fsm
 from fsm import decide, effects, outcome
 from tests.builders import WANTED
+
+
+def classes(module: ModuleType) -> set[type]:
+    """Those that the module defines itself."""
+    return {member for _, member in getmembers(module, isclass) if member.__module__ == module.__name__}
+
 
 SETS = [(effects, effects.Effect), (outcome, outcome.Outcome), (decide, decide.Step)]
 
 
 @pytest.mark.parametrize(("module", "union"), SETS)
-def test_every_class_of_the_module_is_in_its_set_and_frozen(module: ModuleType, union: object) -> None:
-    classes = {member for _, member in getmembers(module, isclass) if member.__module__ == module.__name__}
-    assert set(get_args(union)) == classes
-    for member in classes:
-        assert is_dataclass(member)
+def test_every_class_of_the_module_is_in_its_set(module: ModuleType, union: object) -> None:
+    assert set(get_args(union)) == classes(module)
+
+
+@pytest.mark.parametrize("name", [found.name for found in iter_modules(fsm.__path__)])
+def test_every_value_of_the_core_is_frozen(name: str) -> None:
+    for member in filter(is_dataclass, classes(import_module(f"fsm.{name}"))):
         assert member.__dataclass_params__.frozen  # type: ignore[attr-defined]  # not in typeshed
 
 

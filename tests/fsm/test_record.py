@@ -54,6 +54,12 @@ def test_a_new_session_begins_at_pending_with_nothing_promised() -> None:
     assert begin("uid-1", HOST, NOW) == SessionRecord("uid-1", State.PENDING, HOST, since=NOW)
 
 
+def test_the_bounds_that_people_are_told_of() -> None:
+    assert timedelta(minutes=10) == CALM
+    assert ERROR_LIMIT == 1_000
+    assert begin("uid-1", HOST, NOW).revision == 0
+
+
 def test_a_session_whose_text_cannot_be_read_begins_anew_and_says_which() -> None:
     new = begin("uid-1", HOST, NOW, unreadable="retry-at")
     assert (new.state, new.last_error, new.attempts) == (State.PENDING, "RecordUnreadable: retry-at", 0)
