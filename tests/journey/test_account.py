@@ -19,7 +19,6 @@ RIGHTS = (
     ("token", "text"),
     [
         (f"{TOKEN}-read", f"TokenForbidden: the API token lacks a right (10000: Authentication error). {RIGHTS}"),
-        (f"{TOKEN}-dns", f"TokenForbidden: the API token lacks a right (10000: Authentication error). {RIGHTS}"),
         (
             f"{TOKEN}-lost",
             f"TokenInvalid: Cloudflare does not accept the API token (9109: Invalid access token). {RIGHTS}",

@@ -1,4 +1,4 @@
-"""SIGTERM: a write in flight ends, the lease is handed over at once, and the environment that cannot be read."""
+"""SIGTERM: a write in flight ends, then the lease is handed over at once; and a leader that was suspended."""
 
 import signal
 from collections.abc import Mapping
@@ -11,15 +11,16 @@ from sandbox.operators import Replica
 from sandbox.stage import Stage
 from tests.journey import play
 
+pytestmark = pytest.mark.usefixtures("untouched")
 
-@pytest.mark.usefixtures("untouched")
+
 @pytest.mark.parametrize(("method", "path"), [("PUT", play.CONFIGURATION), ("POST", play.BATCH)])
 async def test_a_write_in_flight_ends_before_the_lease_is_handed_over(stage: Stage, method: str, path: str) -> None:
-    first = await play.started(stage, "operator-a")
-    second = await stage.start("operator-b")
+    # A call may take 0.6 of the lease, and the standby looks every seventh: time enough to see that it waits.
+    first = await play.started(stage, "operator-a", LEASE_DURATION="6")
+    second = await stage.start("operator-b", LEASE_DURATION="6")
     await second.port()
-    hold = {"match": {"method": method, "path": path}, "hold": "before", "times": 1}
-    stage.switchboard.faults.replace([hold])
+    stage.switchboard.faults.replace([{"match": {"method": method, "path": path}, "hold": "before", "times": 1}])
     holders: list[str] = []
     async with background(lambda: _follow_lease(stage, holders)):
         await stage.kube.create_session(play.HASH)
@@ -27,7 +28,9 @@ async def test_a_write_in_flight_ends_before_the_lease_is_handed_over(stage: Sta
         (call,) = [call for call in stage.switchboard.calls if call.status is None]
         first.send(signal.SIGTERM)
         await play.until(lambda: _logged(first, '"stopping"'), "the signal arrived")
-        assert set(holders) == {"operator-a"}  # it may still write, so nobody else may
+        await stage.kube.request("DELETE", "/_sandbox/calls")
+        await play.until(lambda: _lease_was_read(stage), "the standby has looked again")
+        assert holders == ["operator-a"]  # it may still write, so nobody else may
         stage.switchboard.release()
         assert await first.process.wait() == 0
         assert call.status == 200
@@ -38,7 +41,6 @@ async def test_a_write_in_flight_ends_before_the_lease_is_handed_over(stage: Sta
     assert len([each for each in play.calls_of(stage, method) if each.status == 200]) == 1
 
 
-@pytest.mark.usefixtures("untouched")
 async def test_the_other_replica_takes_over_at_once_what_is_handed_over(stage: Stage) -> None:
     first = await play.started(stage, "operator-a", LEASE_DURATION="15")
     second = await stage.start("operator-b", LEASE_DURATION="15")
@@ -51,7 +53,6 @@ async def test_the_other_replica_takes_over_at_once_what_is_handed_over(stage: S
     assert holders == ["operator-a", "", "operator-b"]
 
 
-@pytest.mark.usefixtures("untouched")
 async def test_a_standby_that_stops_leaves_the_lease_alone(stage: Stage) -> None:
     await play.started(stage, "operator-a")
     second = await stage.start("operator-b")
@@ -64,7 +65,6 @@ async def test_a_standby_that_stops_leaves_the_lease_alone(stage: Stage) -> None
     assert holders == ["operator-a"]
 
 
-@pytest.mark.usefixtures("untouched")
 async def test_a_suspended_leader_writes_nothing_once_another_one_leads(stage: Stage) -> None:
     first = await play.started(stage, "operator-a")
     await stage.kube.create_session(play.HASH)
@@ -94,6 +94,13 @@ def _holder(lease: Mapping[str, Any]) -> str:
 
 async def _held(stage: Stage) -> bool:
     return bool(stage.switchboard.held())
+
+
+async def _lease_was_read(stage: Stage) -> bool:
+    asked = await stage.kube.request("GET", "/_sandbox/calls")
+    return any(
+        call["method"] == "GET" and call["path"].startswith(play.LEASES) for call in asked if not call["is_watch"]
+    )
 
 
 async def _logged(replica: Replica, text: str) -> bool:

@@ -23,10 +23,11 @@ async def test_a_session_walks_through_all_states_in_order_and_leaves_nothing(st
     await stage.kube.end_session(play.HASH)
 
 
-async def test_what_is_made_is_exactly_what_the_session_should_have(stage: Stage) -> None:
+async def test_what_is_made_and_told_is_exactly_what_the_session_should_have(stage: Stage) -> None:
     await play.started(stage)
     await stage.kube.create_session(play.HASH)
     await play.ready(stage, play.HASH)
+    await _assert_told(stage)
     (record,) = stage.world.records.at(play.HOST)
     assert (record["type"], record["content"], record["proxied"]) == ("CNAME", play.target(stage), True)
     assert record["comment"] == "managed by opencode-cloudflare-operator; owner=opencode-router;"
@@ -49,27 +50,6 @@ async def test_what_is_made_is_exactly_what_the_session_should_have(stage: Stage
     assert signin["routes"][0]["match"] == f"Host(`{play.HOST}`) && PathPrefix(`/oauth2/`)"
     assert "middlewares" not in signin["routes"][0]
     assert signin["routes"][0]["services"] == [{"name": "oauth2-proxy-users", "namespace": "oauth2-proxy", "port": 80}]
-
-
-async def test_a_person_reads_in_the_pods_annotations_and_events_where_it_stands(stage: Stage) -> None:
-    await play.started(stage)
-    await stage.kube.create_session(play.HASH)
-    await play.ready(stage, play.HASH)
-    texts = (await stage.kube.annotations())[play.HASH]
-    pod = await stage.kube.session(play.HASH)
-    assert texts.pop("since").endswith("Z")
-    assert int(texts.pop("revision")) <= len(play.JOURNEY)
-    assert texts == {
-        "version": "1",
-        "state": "Ready",
-        "hostname": play.HOST,
-        "service": stage.router,
-        "attempts": "0",
-        "pod-uid": pod["metadata"]["uid"],
-    }
-    event = await play.news(stage, play.HASH, "Ready")
-    assert (event["type"], event["note"]) == ("Normal", f"https://{play.HOST} is ready")
-    assert event["regarding"]["uid"] == pod["metadata"]["uid"]
 
 
 async def test_a_session_costs_five_cloudflare_calls_and_nine_kubernetes_calls(stage: Stage) -> None:
@@ -101,6 +81,25 @@ async def test_a_burst_of_a_hundred_sessions_costs_a_handful_of_cloudflare_calls
     await play.clean(stage, within=60)
     assert len(stage.switchboard.calls) <= 60, stage.switchboard.counts
     assert any(call.path.endswith(play.BATCH[2:]) for call in play.writes(stage))
+
+
+async def _assert_told(stage: Stage) -> None:
+    """A person reads in the Pod's annotations and Events where it stands."""
+    texts = (await stage.kube.annotations())[play.HASH]
+    pod = await stage.kube.session(play.HASH)
+    assert texts.pop("since").endswith("Z")
+    assert int(texts.pop("revision")) <= len(play.JOURNEY)
+    assert texts == {
+        "version": "1",
+        "state": "Ready",
+        "hostname": play.HOST,
+        "service": stage.router,
+        "attempts": "0",
+        "pod-uid": pod["metadata"]["uid"],
+    }
+    event = await play.news(stage, play.HASH, "Ready")
+    assert (event["type"], event["note"]) == ("Normal", f"https://{play.HOST} is ready")
+    assert event["regarding"]["uid"] == pod["metadata"]["uid"]
 
 
 async def _last_is(states: list[str], wanted: str) -> bool:
