@@ -145,7 +145,7 @@ def test_a_foreign_record_at_the_name_is_a_conflict_and_stays(foreign: dict[str,
             conflict, fine = await outcomes(operator.ensure(1), operator.ensure(2))
             assert isinstance(conflict, ConflictError)
             assert host(1) in str(conflict)
-            assert "delete or rename" in str(conflict)
+            assert "Delete or rename" in str(conflict)
             assert fine is None
             seen = operator.dns.sight(session(1), (record(1),))
             assert (seen.status, seen.problem, seen.ours) == (Status.FOREIGN, str(conflict), ())

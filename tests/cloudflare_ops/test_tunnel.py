@@ -104,7 +104,7 @@ def test_another_rule_of_the_name_is_a_conflict_and_stays(foreign: list[dict[str
             conflict, fine = await outcomes(operator.ensure_rule(1), operator.ensure_rule(2))
             assert isinstance(conflict, ConflictError)
             assert host(1) in str(conflict)
-            assert "delete that rule" in str(conflict)
+            assert "Delete that rule" in str(conflict)
             assert fine is None
             assert api.ingress == [*foreign, written(2), CATCH_ALL]
             assert status(operator, 1) is Status.FOREIGN

@@ -169,7 +169,7 @@ async def test_a_locally_managed_tunnel_is_told_with_remedy_and_left_alone() -> 
     api = FakeApi()
     api.source = "local"
     async with running(api) as operator:
-        with pytest.raises(SharedError, match=r"TunnelLocallyManaged: .*migrate it"):
+        with pytest.raises(SharedError, match=r"TunnelLocallyManaged: .*Migrate it"):
             await operator.ensure_rule(1)
         calls = len(api.calls)
         with pytest.raises(SharedError, match="TunnelLocallyManaged"):
