@@ -156,6 +156,7 @@ class Reconciler:
             case StaleError():
                 return 0.0  # the cache holds what is there now: decide again
             case GoneError() | NotLeadingError():
+                self._failed_writes.pop(session, None)
                 return None  # the watch will tell, or the next leader takes over
             case PermanentError():
                 self._problems.tell("write the record", str(error))
