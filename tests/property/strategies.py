@@ -26,7 +26,7 @@ errors = (
     | st.just("RecordUnreadable: state")
 )
 any_state = st.sampled_from(State)
-either_name = st.sampled_from([HOST, OLD_HOST])
+either_name = st.sampled_from([HOST, HOST, HOST, OLD_HOST])  # the journey has more to get wrong than the rename
 durations = st.floats(0.0, 1_000.0) | st.sampled_from([0.0, float("inf")])
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
@@ -53,7 +53,7 @@ def records(
         since=times,
         service=st.none() | texts.filter(bool),
         attempts=st.integers(0, 20) | st.integers(0, MOST),
-        retry_at=st.none() | times,
+        retry_at=st.none() | st.none() | times,
         last_error=errors.map(shortened),
         revision=st.integers(0, MOST),
     )
@@ -64,8 +64,10 @@ def sights(*names: str) -> st.SearchStrategy[Sight]:
     began = st.sampled_from([NEVER, STALE, FIRST_SEEN, FRESH]) | st.floats(0.0, 300.0)
     ours = st.lists(st.sampled_from(names), unique=True).map(tuple)
     foreign = st.builds(Sight, st.just(Status.FOREIGN), began, st.just("RuleConflict: foreign"), ours)
-    return st.builds(Sight, st.sampled_from([Status.MISSING, Status.PRESENT]), began, ours=ours) | st.one_of(
-        foreign, st.builds(Sight, st.just(Status.UNKNOWN), st.just(NEVER), ours=ours)
+    unknown = st.builds(Sight, st.just(Status.UNKNOWN), st.just(NEVER), ours=ours)
+    present = st.builds(Sight, st.just(Status.PRESENT), began, ours=ours)
+    return st.one_of(
+        present, present, present, st.builds(Sight, st.just(Status.MISSING), began, ours=ours), foreign, unknown
     )
 
 
@@ -74,10 +76,9 @@ def pods(draw: st.DrawFn, least: int = 0) -> tuple[PodFacts, ...]:
     """Up to three Pods of the hash, going or live."""
     uids = draw(st.lists(st.sampled_from(["uid-1", "uid-2", "uid-3"]), unique=True, min_size=least, max_size=3))
     created = st.sampled_from(["2026-11-23T01:00:00Z", "2026-11-23T02:00:00Z"])
+    going = st.sampled_from([False, False, True])
     first_seen = st.sampled_from([0.0, FIRST_SEEN, 200.0])
-    return tuple(
-        pod(uid, created=draw(created), deleting=draw(st.booleans()), first_seen=draw(first_seen)) for uid in uids
-    )
+    return tuple(pod(uid, created=draw(created), deleting=draw(going), first_seen=draw(first_seen)) for uid in uids)
 
 
 observations = st.builds(
