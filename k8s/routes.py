@@ -87,8 +87,9 @@ class Routes:
         return frozenset(session for session in self._names if self._ours(session))
 
     async def look(self, since: float) -> None:
-        """Return once a list of all routes that began at or after `since` is in the cache."""
-        await self.reflector.look(since)
+        """Return once a list of all routes that began at or after `since`, and after every doubt, is in the cache."""
+        doubts = (at for names in self._doubts.values() for at in names.values())
+        await self.reflector.look(max(since, max(doubts, default=NEVER)))
 
     async def ensure(self, routes: tuple[Route, ...], since: float) -> None:
         """Make the routes exist as wanted and carry our mark; evidence older than `since` is not enough.
