@@ -89,9 +89,9 @@ async def test_an_expired_version_means_reading_everything_again(expired: list[o
 async def test_a_server_that_has_restarted_is_listed_as_soon_as_it_says_so() -> None:
     """Found on a real one: the pause for the outage was made once more before the list, and Pods went unwitnessed."""
     world = Watched()
-    down = [refusal(503)] * 4
-    back = [refusal(410)], [added("a", 60), complete(61), SILENCE]
-    async with world.running([added("a", 3), complete(5)], *([each] for each in down), *back, seconds=100):
+    down: list[list[object]] = [[refusal(503)]] * 4
+    back: list[list[object]] = [[refusal(410)], [added("a", 60), complete(61), SILENCE]]
+    async with world.running([added("a", 3), complete(5)], *down, *back, seconds=100):
         pass
     expired, listed = world.kube.opened[5:7]
     assert expired.query["resourceVersion"] == "5"
