@@ -26,7 +26,8 @@ class Shelf:
         self._objects: defaultdict[str, dict[Key, Json]] = defaultdict(dict)
         self._owners: defaultdict[str, dict[Key, Owners]] = defaultdict(dict)
         self._changes: deque[Change] = deque()
-        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        # In the order in which they came: with a set no story could be told twice.
+        self._watches: defaultdict[str, dict[Watch, None]] = defaultdict(dict)
 
     def find(self, storage: str, key: Key) -> Json | None:
         """The object, or None."""
@@ -95,7 +96,7 @@ class Shelf:
         for change in self._since(after):
             if change.storage == storage:
                 watch.offer(change)
-        self._watches[storage].add(watch)
+        self._watches[storage][watch] = None
 
     def _since(self, version: int) -> Iterable[Change]:
         newest_first = []
@@ -108,4 +109,4 @@ class Shelf:
     def leave(self, watch: Watch) -> None:
         """The client has gone."""
         for watches in self._watches.values():
-            watches.discard(watch)
+            watches.pop(watch, None)
