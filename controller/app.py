@@ -12,6 +12,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import Never
 
 from cloudflare_ops.transport import SdkTransport, Transport
@@ -97,68 +98,85 @@ class Operator:
         wall: Callable[[], datetime] = clock.wall,
         rng: random.Random | None = None,
     ) -> None:
-        rng = rng or random.Random()  # noqa: S311 (jitter, and a name that no other process has: no secret)
         self._settings = settings
+        self._kube = kube
+        self._now = now
+        self._wall = wall
+        self._rng = rng or random.Random()  # noqa: S311 (jitter, and a name that no other process has: no secret)
         self._term: Term | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._invalid: dict[str, PodFacts] = {}
         self.problems = Problems()
         self.metrics = Metrics()
         self.witness = Witness(now)
-        self.elector = Elector(
-            LeaseStore(kube, namespace=settings.watch_namespace, name=settings.lease_name),
-            identity=f"{settings.pod_name}_{rng.getrandbits(32):08x}",
+        self.events = Events(kube, instance=settings.pod_name, wall=wall)
+        self.elector = self._make_elector()
+        self.pods = self._make_pods()
+        self._living = SharedLiving(self.pods.live)
+        self.routes = self._make_routes()
+        self.base = self._make_base(transport)
+        self._status = Status(self, now)
+
+    def _make_elector(self) -> Elector:
+        settings = self._settings
+        return Elector(
+            LeaseStore(self._kube, namespace=settings.watch_namespace, name=settings.lease_name),
+            identity=f"{settings.pod_name}_{self._rng.getrandbits(32):08x}",
             duration=settings.lease_duration,
-            now=now,
-            wall=wall,
+            now=self._now,
+            wall=self._wall,
             on_annotations=self._on_lease,
-            jitter=rng.random,
+            jitter=self._rng.random,
         )
-        self.pods = Pods(
-            kube,
-            namespace=settings.watch_namespace,
-            selector=settings.pod_label_selector,
-            now=now,
+
+    def _make_pods(self) -> Pods:
+        return Pods(
+            self._kube,
+            namespace=self._settings.watch_namespace,
+            selector=self._settings.pod_label_selector,
+            now=self._now,
             on_change=self._changed,
             on_gone=self.witness.permit,
             on_invalid=self._found_invalid,
-            jitter=rng.random,
+            jitter=self._rng.random,
         )
-        living = SharedLiving(self.pods.live)
-        self.routes = Routes(
-            kube,
+
+    def _make_routes(self) -> Routes:
+        settings = self._settings
+        return Routes(
+            self._kube,
             namespace=settings.ingressroute_namespace,
             owners=(settings.owner_id, *settings.owner_id_previous),
-            living=living,
+            living=self._living,
             remaining=self.elector.remaining,
-            now=now,
+            now=self._now,
             on_change=self._changed,
             time_limit=settings.call_limit,
-            jitter=rng.random,
+            jitter=self._rng.random,
         )
-        self.events = Events(kube, instance=settings.pod_name, wall=wall)
-        self.base = Base(
-            settings=settings,
+
+    def _make_base(self, transport: Transport) -> Base:
+        return Base(
+            settings=self._settings,
             transport=transport,
             pods=self.pods,
             routes=self.routes,
-            living=living,
+            living=self._living,
             leadership=self.elector,
             witness=self.witness,
             report=Reporter(self.events, self.metrics),
             problems=self.problems,
             metrics=self.metrics,
             caches_complete=self.caches_complete,
-            now=now,
-            wall=wall,
-            random=rng.random,
+            now=self._now,
+            wall=self._wall,
+            random=self._rng.random,
         )
-        self._status = Status(self, now)
-        self._announcer = Announcer(
-            problems=self._status.problems,
-            own_pod=lambda: own_pod(kube, settings.watch_namespace, settings.pod_name),
-            events=self.events,
-        )
+
+    def _make_announcer(self) -> Announcer:
+        namespace, name = self._settings.watch_namespace, self._settings.pod_name
+        own = partial(own_pod, self._kube, namespace, name)
+        return Announcer(problems=self._status.problems, own_pod=own, events=self.events)
 
     @property
     def term(self) -> Term | None:
@@ -178,7 +196,7 @@ class Operator:
         """Everything but the health server, until `stop` is set."""
         async with asyncio.TaskGroup() as self._tasks:
             followers = [
-                self._tasks.create_task(work()) for work in (*self.followers(), self._prune, self._announcer.run)
+                self._tasks.create_task(work()) for work in (*self.followers(), self._prune, self._make_announcer().run)
             ]
             election = self._tasks.create_task(self.elector.run(self._lead), name="election")
             await stop.wait()

@@ -7,12 +7,10 @@ each with the variable's name and what was expected; a value is never repeated (
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
-from fsm.session import Profile
-
-_T = TypeVar("_T")
+from fsm.session import MANAGER, Profile
 
 _ZONE_ID = re.compile(r"[0-9a-fA-F]{32}")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -73,51 +71,7 @@ class Settings:
             SettingsError: with every problem there is.
         """
         read = _Reader(env)
-        namespace = read.optional("WATCH_NAMESPACE", "opencode-router", _matches(_NAME, "a namespace name"))
-        settings = cls(
-            cf_api_token=read.required("CF_API_TOKEN", _matches(_TOKEN, "a token without spaces or line breaks")),
-            cf_zone_id=read.required("CF_ZONE_ID", _matches(_ZONE_ID, "the zone's id, 32 hex digits")).lower(),
-            cf_tunnel_id=read.required("CF_TUNNEL_ID", _matches(_UUID, "the tunnel's id, a UUID")).lower(),
-            domain=read.required("DOMAIN", _matches(_DOMAIN, "a lower-case domain such as example.org")),
-            router_service_url=read.required("ROUTER_SERVICE_URL", _service_url),
-            route_suffix=read.optional(
-                "ROUTE_SUFFIX", "", _matches(_SUFFIX, "a dash and at most 50 of a-z, 0-9 and -, such as -oc")
-            ),
-            watch_namespace=namespace,
-            pod_label_selector=read.optional(
-                "POD_LABEL_SELECTOR",
-                "app.kubernetes.io/managed-by=opencode-router",
-                _matches(_SELECTOR, "a label selector such as key=value"),
-            ),
-            ingressroute_namespace=read.optional(
-                "INGRESSROUTE_NAMESPACE", namespace, _matches(_NAME, "a namespace name")
-            ),
-            oauth2_chain_middleware=read.optional(
-                "OAUTH2_CHAIN_MIDDLEWARE",
-                "opencode-router-oauth2-chain",
-                _matches(_NAME, "the name of a Traefik middleware"),
-            ),
-            router_service_name=read.optional(
-                "ROUTER_SERVICE_NAME", "opencode-router", _matches(_NAME, "the name of a Service")
-            ),
-            health_host=read.optional("HEALTH_HOST", "", _matches(_HOST, "an address to listen on")),
-            health_port=int(read.optional("HEALTH_PORT", "8080", _number("a port", 0, 65535))),
-            owner_id=read.optional("OWNER_ID", namespace, _matches(_OWNER, "at most 45 of a-z, 0-9, - and .")),
-            owner_id_previous=_split(read.optional("OWNER_ID_PREVIOUS", "", _owners)),
-            lease_name=read.optional(
-                "LEASE_NAME", "opencode-cloudflare-operator", _matches(_NAME, "the name of a Lease")
-            ),
-            lease_duration=int(read.optional("LEASE_DURATION", "15", _number("whole seconds", 3, 300))),
-            resync_interval=float(read.optional("RESYNC_INTERVAL", "60", _number("seconds", 1, 3600, whole=False))),
-            orphan_grace=float(read.optional("ORPHAN_GRACE", "120", _number("seconds", 1, 86400, whole=False))),
-            cf_request_budget=int(read.optional("CF_REQUEST_BUDGET", "1000", _number("requests", 20, 1200))),
-            cloudflare_base_url=read.optional(
-                "CLOUDFLARE_BASE_URL", "https://api.cloudflare.com/client/v4", _base_url
-            ).rstrip("/"),
-            log_format=read.optional("LOG_FORMAT", "auto", _one_of("auto", "json", "human")),
-            log_level=read.optional("LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error")),
-            pod_name=read.optional("POD_NAME", read.hostname(), _matches(_DOMAIN_OR_NAME, "this Pod's name")),
-        )
+        settings = cls(**{name: value for part in _PARTS for name, value in part(read).items()})
         if read.problems:
             raise SettingsError(read.problems)
         return settings
@@ -143,6 +97,8 @@ class Settings:
         return min(10.0, self.lease_duration * 0.6)
 
 
+_CLOUDFLARE = "https://api.cloudflare.com/client/v4"
+_ROUTERS_PODS = "app.kubernetes.io/managed-by=opencode-router"
 _DOMAIN_OR_NAME = re.compile(rf"{_DNS_LABEL}(\.{_DNS_LABEL})*")
 
 Check = Callable[[str], str | None]  # what was expected, or None when the text is good
@@ -174,6 +130,58 @@ class _Reader:
             self.problems.append(f"{name}: is not valid; expected {expected}")
             return "0"
         return text
+
+
+def _cloudflare(read: _Reader) -> dict[str, Any]:
+    return {
+        "cf_api_token": read.required("CF_API_TOKEN", _matches(_TOKEN, "a token without spaces or line breaks")),
+        "cf_zone_id": read.required("CF_ZONE_ID", _matches(_ZONE_ID, "the zone's id, 32 hex digits")).lower(),
+        "cf_tunnel_id": read.required("CF_TUNNEL_ID", _matches(_UUID, "the tunnel's id, a UUID")).lower(),
+        "cf_request_budget": int(read.optional("CF_REQUEST_BUDGET", "1000", _number("requests", 20, 1200))),
+        "cloudflare_base_url": read.optional("CLOUDFLARE_BASE_URL", _CLOUDFLARE, _base_url).rstrip("/"),
+    }
+
+
+def _names(read: _Reader) -> dict[str, Any]:
+    suffix = _matches(_SUFFIX, "a dash and at most 50 of a-z, 0-9 and -, such as -oc")
+    return {
+        "domain": read.required("DOMAIN", _matches(_DOMAIN, "a lower-case domain such as example.org")),
+        "router_service_url": read.required("ROUTER_SERVICE_URL", _service_url),
+        "route_suffix": read.optional("ROUTE_SUFFIX", "", suffix),
+    }
+
+
+def _cluster(read: _Reader) -> dict[str, Any]:
+    namespace = read.optional("WATCH_NAMESPACE", "opencode-router", _matches(_NAME, "a namespace name"))
+    selector = _matches(_SELECTOR, "a label selector such as key=value")
+    middleware = _matches(_NAME, "the name of a Traefik middleware")
+    return {
+        "watch_namespace": namespace,
+        "pod_label_selector": read.optional("POD_LABEL_SELECTOR", _ROUTERS_PODS, selector),
+        "ingressroute_namespace": read.optional(
+            "INGRESSROUTE_NAMESPACE", namespace, _matches(_NAME, "a namespace name")
+        ),
+        "oauth2_chain_middleware": read.optional("OAUTH2_CHAIN_MIDDLEWARE", "opencode-router-oauth2-chain", middleware),
+        "router_service_name": read.optional(
+            "ROUTER_SERVICE_NAME", "opencode-router", _matches(_NAME, "the name of a Service")
+        ),
+        "owner_id": read.optional("OWNER_ID", namespace, _matches(_OWNER, "at most 45 of a-z, 0-9, - and .")),
+        "owner_id_previous": _split(read.optional("OWNER_ID_PREVIOUS", "", _owners)),
+    }
+
+
+def _process(read: _Reader) -> dict[str, Any]:
+    return {
+        "health_host": read.optional("HEALTH_HOST", "", _matches(_HOST, "an address to listen on")),
+        "health_port": int(read.optional("HEALTH_PORT", "8080", _number("a port", 0, 65535))),
+        "lease_name": read.optional("LEASE_NAME", MANAGER, _matches(_NAME, "the name of a Lease")),
+        "lease_duration": int(read.optional("LEASE_DURATION", "15", _number("whole seconds", 3, 300))),
+        "resync_interval": float(read.optional("RESYNC_INTERVAL", "60", _number("seconds", 1, 3600, whole=False))),
+        "orphan_grace": float(read.optional("ORPHAN_GRACE", "120", _number("seconds", 1, 86400, whole=False))),
+        "log_format": read.optional("LOG_FORMAT", "auto", _one_of("auto", "json", "human")),
+        "log_level": read.optional("LOG_LEVEL", "info", _one_of("debug", "info", "warning", "error")),
+        "pod_name": read.optional("POD_NAME", read.hostname(), _matches(_DOMAIN_OR_NAME, "this Pod's name")),
+    }
 
 
 def _matches(pattern: re.Pattern[str], expected: str) -> Check:
@@ -217,3 +225,7 @@ def _is_origin(text: str, *, path: bool = False) -> bool:
         return False
     bare = not (url.query or url.fragment or url.username or "\\" in text) and text.isascii() and " " not in text
     return bare and port_is_good and url.scheme in ("http", "https") and bool(url.hostname) and (path or not url.path)
+
+
+# In the order in which problems are told.
+_PARTS = (_cloudflare, _names, _cluster, _process)
