@@ -18,8 +18,8 @@ from controller.report import Reporter
 from controller.witness import Witness
 from fsm import codec
 from fsm.decide import Act, Move, Refuse, Rename, Rest, Step, Wait, decide
-from fsm.desired import TunnelRule, desired
-from fsm.effects import Effect
+from fsm.desired import desired
+from fsm.effects import Effect, VerifyReady
 from fsm.errors import GoneError, NotLeadingError, PermanentError, SessionError, StaleError
 from fsm.observation import Observation
 from fsm.outcome import Conflict, Done, Outcome, Waiting
@@ -84,7 +84,9 @@ class Reconciler:
             written = self._memory.written(seen)
             if outcome is not None:
                 record = settle(record, outcome, self._wall(), jitter=self._random())
-            record, step = self._walk(record, seen, one_move=isinstance(outcome, Done))
+            # Each effect earns one move, which is written before the next; a look earns as many as it shows.
+            is_earned = isinstance(outcome, Done) and not isinstance(effect, VerifyReady)
+            record, step = self._walk(record, seen, one_move=is_earned)
             if record != written:
                 try:
                     await self._write(seen, record, written)
@@ -107,13 +109,12 @@ class Reconciler:
         wanted = desired(session, self._profile)
         pods = self._world.pods.of(session)
         record = self._memory.recall(session, pods, wanted.hostname, self._wall())
-        recorded = (TunnelRule(record.hostname, record.service),) if record.service else ()
         seen = Observation(
             session=session,
             wanted=wanted,
             pods=pods,
             dns=self._world.dns.sight(session, wanted.records),
-            rules=self._world.tunnel.sight(session, wanted.rules, recorded),
+            rules=self._world.tunnel.sight(session, wanted.rules, record.rules),
             routes=self._world.routes.sight(session, wanted.routes),
             permitted=self._witness.is_permitted(session),
         )

@@ -8,7 +8,6 @@ that a piece is there, moves back evidence that it is not.
 from dataclasses import dataclass
 from datetime import datetime
 
-from fsm.desired import TunnelRule
 from fsm.effects import (
     Effect,
     EnsureDns,
@@ -123,17 +122,13 @@ def _ensure(record: SessionRecord, seen: Observation) -> Effect:
         case State.PENDING:
             return EnsureDns(wanted.records, seen.since)
         case State.DNS_CREATED:
-            return EnsureTunnelRules(wanted.rules, _recorded(record), seen.since)
+            return EnsureTunnelRules(wanted.rules, record.rules, seen.since)
         case _:
             return EnsureRoutes(wanted.routes, seen.since)
 
 
 def _is_there(sight: Sight, seen: Observation) -> bool:
     return sight.status is Status.PRESENT and seen.is_fresh(sight)
-
-
-def _recorded(record: SessionRecord) -> tuple[TunnelRule, ...]:
-    return (TunnelRule(record.hostname, record.service),) if record.service else ()
 
 
 def _decide_renamed(record: SessionRecord, seen: Observation, now: datetime) -> Step:
@@ -167,7 +162,7 @@ def _removal(record: SessionRecord, seen: Observation, *, keep_wanted: bool) -> 
     if _is_left(seen.routes, routes):
         return RemoveRoutes(seen.session, keep=routes)
     if _is_left(seen.rules, hosts):
-        return RemoveTunnelRules(seen.session, keep=hosts, recorded=_recorded(record))
+        return RemoveTunnelRules(seen.session, keep=hosts, recorded=record.rules)
     if _is_left(seen.dns, names):
         return RemoveDns(seen.session, keep=names)
     return None

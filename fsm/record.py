@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import assert_never
 
 from fsm.backoff import CAP, delay
+from fsm.desired import TunnelRule
 from fsm.outcome import Conflict, Done, Failed, Outcome, Retry, Waiting
 from fsm.states import State, Trigger
 from fsm.table import next_state
@@ -46,6 +47,11 @@ class SessionRecord:
     retry_at: datetime | None = None
     last_error: str | None = None
     revision: int = 0
+
+    @property
+    def rules(self) -> tuple[TunnelRule, ...]:
+        """The tunnel rules that this session is known to have written; a rule itself carries no mark."""
+        return (TunnelRule(self.hostname, self.service),) if self.service else ()
 
 
 def begin(pod_uid: str, hostname: str, now: datetime, *, unreadable: str = "") -> SessionRecord:

@@ -51,6 +51,15 @@ async def test_a_session_whose_objects_all_exist_becomes_ready_in_one_write(worl
     assert world.calls == ["write Ready"]
 
 
+async def test_what_a_first_look_finds_in_place_is_written_once(world: Fixture) -> None:
+    world.pods.add()
+    world.all_there()
+    for part in (world.dns, world.tunnel, world.routes):
+        part.known = False
+    await world.reconcile(HASH)
+    assert world.calls == ["write Pending", "look dns", "look rules", "look routes", "write Ready"]
+
+
 async def test_nothing_is_written_or_called_when_nothing_changed(world: Fixture) -> None:
     world.pods.add()
     await world.reconcile(HASH)
