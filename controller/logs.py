@@ -24,8 +24,10 @@ def set_up(log_format: str, level: str, stream: TextIO = sys.stderr) -> None:
     handler.setFormatter(_Human() if human else _Json())
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
     # Request lines of the libraries say nothing about sessions, and at debug they repeat whole headers.
-    for noisy in ("aiohttp", "httpx", "httpcore", "cloudflare", "kubernetes", "asyncio", "transitions"):
+    for noisy in ("aiohttp", "httpx", "httpcore", "cloudflare", "asyncio", "transitions"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # What it warns of ("config not found") is said by our own error, with the remedy.
+    logging.getLogger("kubernetes").setLevel(logging.ERROR)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
