@@ -11,7 +11,7 @@ PACKAGES := .venv/.packages
 PROJECT := .venv/.project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test test-fast demo diagram lock image-check clean
+.PHONY: help setup lint test test-fast bench demo diagram lock image-check clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -42,6 +42,9 @@ test: setup ## Every test, also on a real control plane (built once, about six m
 
 test-fast: setup ## Every test that needs no control plane
 	$(BIN)/pytest -m "not cluster"
+
+bench: setup ## What it costs, beside what is inevitable: half an hour; QUICK=1 two minutes, JSON=path, PLOT=path
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))
 
 demo: setup ## Two operators on a sandbox, from the first session to a clean end; KEEP=1 stays up
 	$(BIN)/python -m sandbox demo $(if $(KEEP),--keep)

@@ -69,14 +69,14 @@ class Replica:
             return reply.status, await reply.json()
 
 
-async def start(name: str, env: Mapping[str, str], folder: Path) -> Replica:
-    """Start one; `env` is all it gets besides PATH."""
+async def start(name: str, env: Mapping[str, str], folder: Path, *, module: str = "controller") -> Replica:
+    """Start one (or another module that is run like it); `env` is all it gets besides PATH."""
     log = folder / f"{name}.log"
     with log.open("ab") as lines:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "controller",
+            module,
             env={"PATH": os.environ.get("PATH", ""), **env},
             stdout=lines,
             stderr=lines,

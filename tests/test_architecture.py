@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-PACKAGES = ("fsm", "k8s", "cloudflare_ops", "controller", "sandbox")
-SHIPPED = PACKAGES[:-1]
+PACKAGES = ("fsm", "k8s", "cloudflare_ops", "controller", "sandbox", "bench")
+SHIPPED = PACKAGES[:-2]
 LINTER = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["importlinter"]
 
 MAX_FILE = 300  # lines
@@ -163,6 +163,7 @@ def plants() -> Iterator[tuple[str, str, str]]:
     yield direction, "cloudflare_ops.planted", "k8s.client"
     yield direction, "cloudflare_ops.planted", "controller.ports"
     yield direction, "controller.planted", "sandbox"
+    yield direction, "sandbox.planted", "bench"
     for name in ("asyncio", "aiohttp", "kubernetes", "cloudflare", "tenacity", "logging", "time", "random", "os"):
         yield "fsm is pure", "fsm.planted", name
     for package in ("fsm", "cloudflare_ops", "controller", "sandbox"):

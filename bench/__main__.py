@@ -1,0 +1,71 @@
+"""`python -m bench` (`make bench`): measure, and show one table; JSON and a plot if they are asked for."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench import rows
+from bench.figures import OBVIOUS, OPERATOR, Figure, as_json, floor_of_burst, table
+from bench.ground import real, sandboxed
+from bench.plot import svg
+from tests.controlplane import ControlPlaneUnavailableError
+from tests.controlplane.build import find_programs
+
+PLOTTED = 50  # ms, the latency of the plot
+
+
+def main() -> int:
+    """Measure and show; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rows, on the sandbox's Kubernetes API")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name begins so")
+    parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure, with unit and floor")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG)")
+    args = parser.parse_args()
+    try:
+        figures = asyncio.run(_measured(quick=args.quick, only=args.only))
+    except ControlPlaneUnavailableError as error:
+        print(f"no real API server: {error}\nWith QUICK=1 none is needed.", file=sys.stderr)
+        return 2
+    print(table(figures))
+    if args.json:
+        args.json.write_text(json.dumps(as_json(figures), indent=1) + "\n")
+    if args.plot:
+        args.plot.write_text(_plot(figures))
+    return 0
+
+
+async def _measured(*, quick: bool, only: str) -> list[Figure]:
+    plans = [plan for plan in (rows.quick if quick else rows.full)() if plan.row.what.startswith(only)]
+    if quick:
+        print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
+    else:
+        find_programs()
+    figures: list[Figure] = []
+    for number, plan in enumerate(plans, 1):
+        row = plan.row
+        print(
+            f"{number}/{len(plans)} {row.what}, {row.sessions:,} sessions, {row.latency} ms, {row.who}", file=sys.stderr
+        )
+        figures += await rows.measured(plan, sandboxed if quick else real)
+    return figures
+
+
+def _plot(figures: Sequence[Figure]) -> str:
+    ours, theirs = (_calls(figures, who) for who in (OPERATOR, OBVIOUS))
+    floor = [(sessions, float(floor_of_burst(int(sessions)))) for sessions, _ in ours]
+    lines = {"this operator": ours, "the obvious way": theirs, "floor": floor}
+    title = f"Cloudflare calls for a burst of sessions, at {PLOTTED} ms"
+    return svg(title, {name: points for name, points in lines.items() if points}, across="sessions")
+
+
+def _calls(figures: Iterable[Figure], who: str) -> list[tuple[float, float]]:
+    shown = (f for f in figures if f.name == "Cloudflare calls" and f.row.what == "burst")
+    return [(f.row.sessions, f.value) for f in shown if f.row.who == who and f.row.latency == PLOTTED]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

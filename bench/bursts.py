@@ -1,0 +1,151 @@
+"""Sessions that come: all at once before the program starts, one after the other, or with bad ones among them.
+
+`rows` calls these with an open ground; each returns its figures. The program is the operator, the operator held back,
+or the obvious way.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+from bench import process
+from bench.figures import HELD, OBVIOUS, OPERATOR, Figure, Row, floor_of_burst
+from bench.ground import OPERATOR as OPERATOR_MODULE
+from bench.ground import Ground
+from bench.watching import diary, quantile, until
+from controller.background import background
+from sandbox.operators import Replica
+from sandbox.stage import DOMAIN, SUFFIX
+
+MODULES = {OPERATOR: OPERATOR_MODULE, HELD: OPERATOR_MODULE, OBVIOUS: "bench.afternoon"}
+KUBERNETES_FLOOR = 8  # five patches, two applies, one Event
+BAD_SHARE = 20  # one in so many
+ARRIVAL = 60.0  # seconds over which sessions arrive
+# Goals of the burst; None where there is none.
+CALLS = {1: 5, 10: 7, 100: 7, 1000: 14}
+MOST_CPU = 15.0  # ms per session, at 1,000
+MOST_MEMORY = 128.0  # MiB
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A program that has made its first call to Cloudflare."""
+
+    replica: Replica
+    at: float  # loop time of its start
+    seconds: float  # until that call
+    cpu: float  # seconds of CPU until then
+
+
+def names(count: int, first: int = 0) -> list[str]:
+    """So many session hashes."""
+    return [f"{first + number:012x}" for number in range(count)]
+
+
+async def begin(ground: Ground, name: str, module: str = OPERATOR_MODULE, **changes: str) -> Begun:
+    """Start a program and wait for its first call to Cloudflare."""
+    loop, before = asyncio.get_running_loop(), ground.cloudflare.total
+    at = loop.time()
+    replica = await ground.start(name, module, **changes)
+    await until(lambda: ground.cloudflare.total > before or not replica.is_running)
+    if not replica.is_running:
+        raise RuntimeError(f"{name} has ended: {replica.log.read_text()[-2000:]}")
+    return Begun(replica, at, loop.time() - at, process.cpu(replica))
+
+
+async def burst(ground: Ground, row: Row) -> list[Figure]:
+    """All Pods are there when the program starts."""
+    sessions = names(row.sessions)
+    await ground.create(sessions)
+    async with diary(ground) as book, AsyncExitStack() as stack:
+        await until(lambda: len(book.created) == row.sessions)
+        begun = await begin(ground, "first", MODULES[row.who])
+        if row.who == HELD:
+            await stack.enter_async_context(process.held(begun.replica))
+        await book.until_ready(sessions)
+        await book.until_quiet()
+        return await _figures(ground, row, begun, book.waited(sessions, since=begun.at))
+
+
+async def arrival(ground: Ground, row: Row) -> list[Figure]:
+    """Sessions come within a minute to an operator that is there; seconds count from each one's creation."""
+    sessions = names(row.sessions)
+
+    async def arrive() -> None:
+        for session in sessions:
+            await ground.kube.create_session(session)
+            await asyncio.sleep(ARRIVAL / row.sessions)
+
+    async with diary(ground) as book:
+        begun = await begin(ground, "first")
+        await book.until_quiet()
+        async with background(arrive):
+            await book.until_ready(sessions)
+        await book.until_quiet()
+        return await _figures(ground, row, begun, book.waited(sessions))
+
+
+async def bad_neighbours(ground: Ground, row: Row) -> list[Figure]:
+    """One session in twenty has a name that is somebody else's: known when the operator looks at the zone."""
+    bad = _bad(names(row.sessions))
+    _take(ground, bad)
+    return await _with_bad(ground, row, bad, late=False)
+
+
+async def late_neighbours(ground: Ground, row: Row) -> list[Figure]:
+    """The same, but somebody takes the names after the operator has looked: Cloudflare refuses whole batches."""
+    return await _with_bad(ground, row, _bad(names(row.sessions)), late=True)
+
+
+async def _with_bad(ground: Ground, row: Row, bad: Sequence[str], *, late: bool) -> list[Figure]:
+    sessions = names(row.sessions)
+    good = sorted(set(sessions) - set(bad))
+    await ground.create(sessions)
+    async with diary(ground) as book:
+        begun = await begin(ground, "first")
+        if late:
+            await until(lambda: _has_listed(ground))
+            _take(ground, bad)
+        await book.until_ready(good)
+        await book.until_quiet()
+        figures = await _figures(ground, row, begun, book.waited(good, since=begun.at))
+    return [figure for figure in figures if figure.name != "Kubernetes calls per session"]
+
+
+def _bad(sessions: Sequence[str]) -> list[str]:
+    return list(sessions[::BAD_SHARE])
+
+
+def _take(ground: Ground, sessions: Sequence[str]) -> None:
+    """Somebody else's records at the names of these sessions."""
+    for session in sessions:
+        record = {"type": "A", "name": f"{session}{SUFFIX}.{DOMAIN}", "content": "192.0.2.9", "ttl": 300}
+        ground.cloudflare.world.records.create(record, "2026-01-01T00:00:00Z")
+
+
+def _has_listed(ground: Ground) -> bool:
+    return any(call.path.endswith("/dns_records") and call.status for call in ground.cloudflare.calls)
+
+
+async def _figures(ground: Ground, row: Row, begun: Begun, waited: Sequence[float]) -> list[Figure]:
+    many = row.sessions >= 100
+    spent, weight = process.cpu(begun.replica) - begun.cpu, process.memory(begun.replica)
+    asked = (await ground.asked()).total()
+    goal = CALLS.get(row.sessions) if row.what == "burst" and row.who == OPERATOR else None
+    found = [
+        Figure(row, "Cloudflare calls", ground.cloudflare.total, "calls", floor_of_burst(row.sessions), goal),
+        Figure(
+            row, "Kubernetes calls per session", asked / row.sessions, "calls", KUBERNETES_FLOOR, 9 if many else None
+        ),
+        *(Figure(row, f"to Ready, {name}", quantile(waited, share), "s") for name, share in QUANTILES),
+        Figure(row, "memory at most", weight.most, "MiB", goal=MOST_MEMORY),
+        Figure(row, "memory", weight.now, "MiB"),
+    ]
+    if many:
+        most = MOST_CPU if row.sessions >= 1000 and row.who == OPERATOR else None
+        found.append(Figure(row, "CPU per session", spent / row.sessions * 1000, "ms", 10.0, most))
+    return found
+
+
+QUANTILES = (("p50", 0.5), ("p95", 0.95), ("max", 1.0))

@@ -1,0 +1,97 @@
+"""A measured figure beside its floor, its goal and the obvious way; how the table and the JSON show it. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+BATCH = 200  # records in one call to Cloudflare: its Free plan takes no more
+
+OPERATOR = "operator"
+HELD = "operator at 200 millicores"
+OBVIOUS = "obvious way"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was done to whom, with how many sessions, at which latency of Cloudflare."""
+
+    what: str
+    sessions: int
+    latency: int  # ms
+    who: str = OPERATOR
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number; `floor` is what the two APIs make inevitable, `goal` what it may be at most."""
+
+    row: Row
+    name: str
+    value: float
+    unit: str = ""
+    floor: float | None = None
+    goal: float | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it misses its goal."""
+        return self.goal is not None and self.value > self.goal
+
+
+def batches(sessions: int) -> int:
+    """How many calls change so many records."""
+    return math.ceil(sessions / BATCH)
+
+
+def floor_of_burst(sessions: int) -> int:
+    """The zone's name, a list, the batches, GET and PUT of the tunnel's document."""
+    return 4 + batches(sessions)
+
+
+def as_json(figures: Iterable[Figure]) -> list[dict[str, Any]]:
+    """Each figure as one flat object."""
+    return [
+        asdict(figure.row) | {key: value for key, value in asdict(figure).items() if key != "row"} for figure in figures
+    ]
+
+
+HEAD = ("what", "sessions", "latency", "figure", "measured", "unit", "floor", "× floor", "obvious way", "goal", "")
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """All of them as a Markdown table; the obvious way's stand beside ours where both were measured."""
+    obvious = {(f.row.what, f.row.sessions, f.row.latency, f.name): f for f in figures if f.row.who == OBVIOUS}
+    shown = [_cells(f, obvious.get((f.row.what, f.row.sessions, f.row.latency, f.name))) for f in _ours(figures)]
+    widths = [max(map(len, column)) for column in zip(HEAD, *shown, strict=True)]
+    lines = [HEAD, tuple("-" * width for width in widths), *shown]
+    return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
+
+
+def _ours(figures: Iterable[Figure]) -> list[Figure]:
+    return [figure for figure in figures if figure.row.who != OBVIOUS]
+
+
+def _cells(figure: Figure, obvious: Figure | None) -> tuple[str, ...]:
+    row, floor = figure.row, figure.floor
+    return (
+        row.what if row.who == OPERATOR else f"{row.what}, {row.who}",
+        f"{row.sessions:,}",
+        f"{row.latency} ms",
+        figure.name,
+        _number(figure.value),
+        figure.unit,
+        _number(floor),
+        _number(figure.value / floor) if floor else "",
+        _number(obvious.value) if obvious else "",
+        _number(figure.goal),
+        "OVER" if figure.is_over else "",
+    )
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value == int(value) or value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

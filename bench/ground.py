@@ -1,0 +1,148 @@
+"""Where a row is measured: a Cloudflare of the sandbox in this process, a Kubernetes API, programs as their own.
+
+`rows` opens one for each row, starts programs on it and asks what they asked the two servers. Kubernetes is a fresh
+kube-apiserver with etcd (`real`), or the sandbox's for a quick look (`sandboxed`).
+"""
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+
+from fsm.session import hash_of_hostname
+from sandbox import operators
+from sandbox import stage as stages
+from sandbox.cloudflare.switchboard import Switchboard
+from sandbox.cloudflare.world import World
+from sandbox.kubeclient import NAMESPACE, KubeClient
+from sandbox.operators import Replica
+from sandbox.stage import Stage
+from tests.cluster.manifests import ACCOUNT, rendered
+from tests.controlplane import ControlPlane, control_plane
+
+OPERATOR = "controller"
+# The shipped defaults, where the stage is in a hurry.
+AS_SHIPPED = {"LEASE_DURATION": "15", "RESYNC_INTERVAL": "60", "ORPHAN_GRACE": "120"}
+QUOTA = 20_000  # records
+AT_ONCE = 16  # requests of the bench itself
+# What only the bench does where the server does not tell who asked: the router's part.
+OWN = {"POST pods", "DELETE pods", "PATCH pods"}
+VERBS = {"create": "POST", "update": "PUT", "get": "GET", "list": "GET"}
+
+Asked = Counter[str]  # "PATCH pods/status" -> how often; watches and the lease are left out
+
+
+@dataclass(frozen=True)
+class Ground:
+    """`environment` is what a program needs for its Kubernetes; `asked` what programs have asked of it so far."""
+
+    stage: Stage
+    kube: KubeClient
+    environment: Mapping[str, str]
+    asked: Callable[[], Awaitable[Asked]]
+
+    @property
+    def cloudflare(self) -> Switchboard:
+        """The server's side of Cloudflare: calls, latency, world."""
+        return self.stage.switchboard
+
+    def of_sessions(self) -> list[str]:
+        """The names of records and rules of sessions that Cloudflare has."""
+        records = [str(record["name"]) for record in self.cloudflare.world.records.all()]
+        rules = [str(rule.get("hostname")) for rule in self.stage.rules()]
+        return [name for name in (*records, *rules) if hash_of_hostname(name)]
+
+    async def start(self, name: str, module: str = OPERATOR, **changes: str) -> Replica:
+        """Start a program; it ends with the ground."""
+        environment = self.stage.environment(POD_NAME=name, **AS_SHIPPED, **self.environment) | changes
+        replica = await operators.start(name, environment, self.stage.folder, module=module)
+        self.stage.operators.append(replica)
+        return replica
+
+    async def create(self, sessions: Iterable[str]) -> None:
+        """Make the Pods of these sessions, as fast as it goes."""
+        await _all(map(self.kube.create_session, sessions))
+
+    async def delete(self, sessions: Iterable[str]) -> None:
+        """Delete the Pods of these sessions, as fast as it goes."""
+        await _all(map(self.kube.delete_session, sessions))
+
+
+Open = Callable[[], AbstractAsyncContextManager[Ground]]
+
+
+@asynccontextmanager
+async def sandboxed() -> AsyncIterator[Ground]:
+    """Both APIs are the sandbox's."""
+    async with _stage() as stage:
+
+        async def asked() -> Asked:
+            calls = await stage.kube.request("GET", "/_sandbox/calls")
+            found = Asked()
+            for call in calls:
+                found[f"{call['method']} {_resource(call['path'])}"] += 0 if call["is_watch"] else call["count"]
+            return _counted(found - Asked({key: found[key] for key in OWN}))
+
+        yield Ground(stage, stage.kube, {}, asked)
+
+
+@asynccontextmanager
+async def real() -> AsyncIterator[Ground]:
+    """Kubernetes is kube-apiserver with etcd; programs have exactly the rights of deploy/. Its audit log counts."""
+    with control_plane() as cluster:
+        namespace = NAMESPACE
+        for kind, name in (("namespace", namespace), ("serviceaccount", ACCOUNT)):
+            cluster.kubectl("create", kind, name, "--namespace", namespace)
+        cluster.kubectl("apply", "--filename", "-", stdin=rendered(namespace))
+        kubeconfig = cluster.kubeconfig(cluster.service_account_token(namespace, ACCOUNT))
+
+        async def asked() -> Asked:
+            events = cluster.requests_of(namespace, ACCOUNT)
+            return _counted(Asked(map(_audited, events)))
+
+        async with _stage() as stage, _administrator(cluster) as http:
+            yield Ground(stage, KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}, asked)
+
+
+@asynccontextmanager
+async def _stage() -> AsyncIterator[Stage]:
+    async with stages.running(World(zone_name=stages.DOMAIN, quota=QUOTA)) as stage:
+        stages.seed_foreign(stage.world)
+        yield stage
+
+
+def _administrator(cluster: ControlPlane) -> aiohttp.ClientSession:
+    trust = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=cluster.ca_file))
+    return aiohttp.ClientSession(connector=trust, headers={"Authorization": f"Bearer {cluster.token}"})
+
+
+def _audited(event: Mapping[str, Mapping[str, str]]) -> str:
+    target = event.get("objectRef", {})
+    verb = str(event["verb"])
+    resource = "/".join(filter(None, (target.get("resource"), target.get("subresource"))))
+    return f"{VERBS.get(verb, verb.upper())} {resource}"
+
+
+def _resource(path: str) -> str:
+    """`…/namespaces/NAMESPACE/pods/NAME/status` -> pods/status."""
+    _, _, below = path.partition("/namespaces/")
+    return "/".join(below.split("/")[1::2])
+
+
+def _counted(asked: Asked) -> Asked:
+    return Asked({key: n for key, n in asked.items() if n and not key.endswith(" leases") and key[:5] != "WATCH"})
+
+
+async def _all(work: Iterable[Awaitable[object]]) -> None:
+    """Everything, `AT_ONCE` at a time."""
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def one(each: Awaitable[object]) -> None:
+        async with turns:
+            await each
+
+    await asyncio.gather(*map(one, work))

@@ -1,0 +1,70 @@
+"""What a program takes, as the kernel tells it, and a program that is held back.
+
+`rows` reads CPU and memory of the operator's process alone: servers and measuring are not in them.
+"""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import NamedTuple, Never
+
+from controller.background import background
+from sandbox.operators import Replica
+
+TICK = os.sysconf("SC_CLK_TCK")
+PERIOD = 0.1  # seconds: the period of a CPU limit in Kubernetes
+SHARE = 0.2  # of a core: 200 millicores
+LOOK = 0.005  # seconds
+
+
+class Memory(NamedTuple):
+    """Resident, in MiB: now, and at most so far."""
+
+    now: float
+    most: float
+
+
+def cpu(replica: Replica) -> float:
+    """Seconds of CPU so far, user and system; counted by the kernel in hundredths."""
+    fields = Path(f"/proc/{replica.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def memory(replica: Replica) -> Memory:
+    """What it has in memory."""
+    status = Path(f"/proc/{replica.process.pid}/status").read_text()
+    sizes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", status, re.MULTILINE))
+    return Memory(int(sizes["VmRSS"]) / 1024, int(sizes["VmHWM"]) / 1024)
+
+
+@asynccontextmanager
+async def held(replica: Replica) -> AsyncIterator[None]:
+    """For as long as the block lasts it gets `SHARE` of a core: stopped for the rest of each period, once used up.
+
+    A cgroup's quota does the same; this needs no rights and works everywhere. It is told in the table.
+    """
+    async with background(lambda: _hold(replica)):
+        yield
+    replica.send(signal.SIGCONT)
+
+
+async def _hold(replica: Replica) -> Never:
+    loop = asyncio.get_running_loop()
+    while True:
+        end, spent = loop.time() + PERIOD, _run_time(replica)
+        replica.send(signal.SIGCONT)
+        while loop.time() < end:
+            if _run_time(replica) - spent >= SHARE * PERIOD:
+                replica.send(signal.SIGSTOP)
+                await asyncio.sleep(max(0.0, end - loop.time()))
+            else:
+                await asyncio.sleep(LOOK)
+
+
+def _run_time(replica: Replica) -> float:
+    """Seconds of CPU of its main thread, to the nanosecond."""
+    return int(Path(f"/proc/{replica.process.pid}/schedstat").read_text().split()[0]) / 1e9
