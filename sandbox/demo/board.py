@@ -4,6 +4,7 @@
 is printed once it is complete.
 """
 
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -13,7 +14,6 @@ from fsm.states import State
 
 _UP = "\x1b[{}A"
 _CLEAR = "\x1b[2K"
-_WIDTH = 17
 
 
 class Board:
@@ -25,6 +25,8 @@ class Board:
         self._reached: dict[str, dict[str, float]] = {}
         self._notes: dict[str, str] = {}
         self._drawn = 0
+        # In a narrower terminal the rows would wrap, and drawing over them would make a mess.
+        self._is_live = out.isatty() and shutil.get_terminal_size().columns > _TOTAL
 
     def heading(self, text: str, sessions: Iterable[str] = ()) -> None:
         """A new part of the story, about these sessions, below whatever was drawn."""
@@ -43,7 +45,7 @@ class Board:
         if state not in reached:
             reached[state] = time.monotonic() - self._begun
         self._notes[session] = note
-        if self._out.isatty():
+        if self._is_live:
             self._draw()
 
     def line(self, text: str) -> None:
@@ -53,8 +55,8 @@ class Board:
         self._out.flush()
 
     def close(self) -> None:
-        """The part is over: without a terminal to draw in place, the table is printed now."""
-        if not self._out.isatty():
+        """The part is over: where the table is not drawn in place, it is printed now."""
+        if not self._is_live:
             self._draw()
         self._drawn = 0
 
@@ -63,7 +65,7 @@ class Board:
         rows += [self._row(session, self._cells(session), self._notes.get(session, "")) for session in self._reached]
         if self._drawn:
             self._out.write(_UP.format(self._drawn))
-        clear = _CLEAR if self._out.isatty() else ""
+        clear = _CLEAR if self._is_live else ""
         self._out.writelines(f"{clear}{row}\n" for row in rows)
         self._out.flush()
         self._drawn = len(rows)
@@ -72,8 +74,14 @@ class Board:
         return {state: f"{seconds:.1f} s" for state, seconds in self._reached[session].items()}
 
     def _row(self, session: str, cells: Mapping[str, str], note: str) -> str:
-        columns = "".join(cells.get(column, "·").ljust(_WIDTH) for column in _COLUMNS)
-        return f"  {session:14}{columns}{note[:40]}".rstrip()
+        columns = "".join(cells.get(column, "·").ljust(_width(column)) for column in _COLUMNS)
+        room = max(0, shutil.get_terminal_size().columns - _TOTAL - 1)
+        return f"  {session:14}{columns}{note[:room]}".rstrip()
+
+
+def _width(column: str) -> int:
+    return max(len(column), len("999.9 s")) + 2
 
 
 _COLUMNS = (*(state.value for state in State), "gone")
+_TOTAL = 16 + sum(_width(column) for column in _COLUMNS)  # characters of a row without its note
