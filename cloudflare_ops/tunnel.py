@@ -169,8 +169,9 @@ class Tunnel:
         async with self._calling:
             # Both calls at once: a write that waited for the budget would rest on a read that is too old, for ever.
             await self._client.budget.room(2)
-            await spare_living(tickets, self._living)
             document = (self._recent(tickets) if may_reuse else None) or await self._read()
+            # After the read, which may wait for minutes (a 429): from here on the document's age bounds everything.
+            await spare_living(tickets, self._living)
             config = self._edited(document, [ticket for ticket in tickets if ticket.error is None])
             if config == document.ingress.config:
                 return True

@@ -153,6 +153,19 @@ async def test_a_rule_is_not_removed_before_the_record_at_its_name_was_seen() ->
 
 
 @virtual
+async def test_a_session_that_lives_again_while_the_document_is_read_keeps_its_rule() -> None:
+    api = FakeApi()
+    api.write({"ingress": [written(1), CATCH_ALL]})
+    async with running(api) as operator:
+        await operator.dns.look(NEVER)
+        # The read may have waited for minutes, as after a 429: what was asked before it is no proof any more.
+        api.script("GET configurations", first(lambda _: operator.alive.add(session(1))))
+        [stale] = await outcomes(operator.remove_rule(1))
+        assert isinstance(stale, StaleError)
+        assert api.ingress == [written(1), CATCH_ALL]
+
+
+@virtual
 async def test_removals_spare_the_living_and_are_asked_once() -> None:
     api = FakeApi()
     api.write({"ingress": [written(1), written(2), CATCH_ALL]})
