@@ -98,7 +98,8 @@ def _decide_live(record: SessionRecord, seen: Observation, now: datetime) -> Ste
 
 def _forward(record: SessionRecord, seen: Observation) -> Step:
     if record.state is State.READY:
-        return Rest()
+        former = _former(record, seen)
+        return Act(former) if former else Rest()
     if record.state is State.ROUTES_CREATED:
         verified = all(_is_there(sight, seen) for sight in seen.parts)
         return Move(Trigger.VERIFIED) if verified else Act(VerifyReady(seen.since))
@@ -166,6 +167,13 @@ def _removal(record: SessionRecord, seen: Observation, *, keep_wanted: bool) -> 
     if _is_left(seen.dns, names):
         return RemoveDns(seen.session, keep=names)
     return None
+
+
+def _former(record: SessionRecord, seen: Observation) -> Effect | None:
+    """The removal of what a former hostname left behind whose record was lost: nothing else tells its name."""
+    if any(sight.status is Status.UNKNOWN for sight in seen.parts):
+        return None
+    return _removal(record, seen, keep_wanted=True)
 
 
 def _is_left(sight: Sight, keep: tuple[str, ...]) -> bool:

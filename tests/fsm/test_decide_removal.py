@@ -135,6 +135,22 @@ def test_a_new_name_makes_a_session_begin_anew(state: State) -> None:
     assert step(record(state, hostname=OLD_HOST), seen(pod())) == Move(Trigger.RENAMED)
 
 
+FORMER = [
+    (P, P, present(*ROUTES, "old-route"), Act(RemoveRoutes(HASH, keep=ROUTES))),
+    (P, present(HOST, OLD_HOST), P, Act(RemoveTunnelRules(HASH, keep=(HOST,), recorded=()))),
+    (present(HOST, OLD_HOST), P, P, Act(RemoveDns(HASH, keep=(HOST,)))),
+    (present(HOST, OLD_HOST), U, P, Rest()),
+]
+
+
+@pytest.mark.parametrize(("dns", "rules", "routes", "wanted"), FORMER)
+def test_a_ready_session_removes_what_a_former_name_left_that_its_record_does_not_tell(
+    dns: Sight, rules: Sight, routes: Sight, wanted: Step
+) -> None:
+    observation = seen(pod(), dns=dns, rules=rules, routes=routes)
+    assert step(record(READY), observation) == wanted
+
+
 def test_the_old_rule_goes_with_the_service_that_it_had() -> None:
     session = record(hostname=OLD_HOST, service="http://old:80")
     recorded = (TunnelRule(OLD_HOST, "http://old:80"),)

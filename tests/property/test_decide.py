@@ -116,7 +116,7 @@ def test_nothing_of_a_live_session_is_removed_but_what_has_another_name(
             return
     if seen.live:
         assert keep == wanted
-        assert after.hostname != HOST
+        assert after.hostname != HOST or after.state is State.READY
     else:
         assert keep == ()
         assert after.state is State.TEARING_DOWN
