@@ -242,11 +242,16 @@ def _without_other_half(resource: Resource, body: Json, writer: Writer) -> Json:
     return without(body, "status") if resource.has_status else body
 
 
+def _without_empty_maps(metadata: Json) -> Json:
+    """The server keeps no map from which the last key went: a JSON patch's `test` sees nothing there."""
+    return {key: value for key, value in metadata.items() if value or key not in ("annotations", "labels")}
+
+
 def _updated(resource: Resource, old: Json, body: Json, writer: Writer) -> Json:
     """What `old` becomes when this endpoint is given `body`."""
     kept = {key: old["metadata"][key] for key in _SYSTEM_METADATA if key in old["metadata"]}
     identity = {key: old["metadata"].get(key) for key in ("name", "namespace", "uid", "resourceVersion")}
-    metadata = identity | without(body.get("metadata") or {}, *_SYSTEM_METADATA) | kept
+    metadata = _without_empty_maps(identity | without(body.get("metadata") or {}, *_SYSTEM_METADATA) | kept)
     half = _without_other_half(resource, body, writer)
     other = (
         without(old, *half)

@@ -105,6 +105,18 @@ async def test_a_pod_without_annotations_gets_the_whole_map_after_a_test_for_nul
     assert answer.body["metadata"]["annotations"] == {"a": "1"}
 
 
+async def test_a_pod_whose_last_annotation_is_taken_away_has_no_map_any_more(cluster: Cluster) -> None:
+    await cluster.make(cluster.pods, pod("p", annotations={"a": "1"}))
+    answer = await cluster.patch(f"{cluster.pods}/p", {"metadata": {"annotations": {"a": None}}})
+    assert "annotations" not in answer.body["metadata"]
+    answer = await cluster.patch(
+        f"{cluster.pods}/p/status",
+        [op("test", "/metadata/annotations", value=None), op("add", "/metadata/annotations", value={"a": "2"})],
+        JSON_PATCH,
+    )
+    assert answer.body["metadata"]["annotations"] == {"a": "2"}
+
+
 async def test_a_patch_that_changes_nothing_leaves_the_resource_version(cluster: Cluster) -> None:
     made = await cluster.make(cluster.pods, pod("p", annotations={"a": "1"}))
     answer = await cluster.patch(
