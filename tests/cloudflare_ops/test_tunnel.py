@@ -7,7 +7,7 @@ import pytest
 
 from fsm.errors import ConflictError, StaleError, TransientError
 from fsm.observation import NEVER, Status
-from tests.cloudflare_ops.api import CATCH_ALL, DOMAIN, SERVICE, FakeApi, host, record, rule, session, written
+from tests.cloudflare_ops.api import CATCH_ALL, DOMAIN, SERVICE, FakeApi, first, host, record, rule, session, written
 from tests.cloudflare_ops.operator import Operator, outcomes, running
 from tests.k8s.virtual import now, virtual
 
