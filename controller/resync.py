@@ -15,7 +15,8 @@ from fsm.errors import SessionError
 from fsm.orphans import SweepPlan
 
 TOPIC = "cloudflare"
-FAILED_PAUSE = 10.0  # seconds until the next try when a look failed
+FAILED_PAUSE = 10.0  # seconds until the next try when a look failed, and for the watches to have listed everything
+LISTING = 0.1  # seconds between two questions whether they have
 
 
 class Resync:
@@ -56,10 +57,19 @@ class Resync:
             self._problems.tell(TOPIC, str(error))
             return None
         self._problems.clear(TOPIC)
-        plan = self._sweep.after_look(force=force) if self._caches_complete() else None
         for session in self._world.pods.sessions() | (self._sweep.owned() & self._witness.sessions()):
             self._add(session)
-        return plan
+        return self._sweep.after_look(force=force) if await self._listed() else None
+
+    async def _listed(self) -> bool:
+        """Whether the caches are complete: after a start they soon are, which saves a second look."""
+        try:
+            async with asyncio.timeout(FAILED_PAUSE):
+                while not self._caches_complete():
+                    await asyncio.sleep(LISTING)
+        except TimeoutError:
+            return False
+        return True
 
     async def look(self) -> None:
         """Look at the zone and the tunnel, both anew."""

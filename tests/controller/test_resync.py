@@ -1,0 +1,75 @@
+"""The regular look: once a round, also while the watches are still listing, and never a sweep before they have."""
+
+import asyncio
+
+from controller.background import background
+from controller.resync import FAILED_PAUSE, Resync
+from controller.sweep import Sweep
+from tests.controller.world import HASH, HOST, Fixture
+from tests.k8s.virtual import virtual
+
+INTERVAL = 60.0
+
+
+class Round:
+    """A resync of a world with one orphan; `complete` says whether the watches have listed everything."""
+
+    def __init__(self) -> None:
+        self.world = world = Fixture()
+        self.complete = False
+        self.added = list[str]()
+        world.dns.there.add(HOST)
+        sweep = Sweep(
+            world=world.world,
+            witness=world.witness,
+            problems=world.problems,
+            metrics=world.metrics,
+            add=self.added.append,
+            now=world.clock,
+            grace=0.0,
+        )
+        self.resync = Resync(
+            world=world.world,
+            sweep=sweep,
+            witness=world.witness,
+            problems=world.problems,
+            add=self.added.append,
+            caches_complete=lambda: self.complete,
+            now=world.clock,
+            interval=INTERVAL,
+        )
+
+    @property
+    def looks(self) -> int:
+        return self.world.calls.count("look dns")
+
+
+@virtual
+async def test_watches_that_are_complete_soon_cost_no_second_look() -> None:
+    here = Round()
+    async with background(here.resync.run):
+        await asyncio.sleep(FAILED_PAUSE / 2)
+        here.complete = True
+        await asyncio.sleep(INTERVAL - 1)
+        assert here.looks == 1
+
+
+@virtual
+async def test_sessions_are_looked_at_although_the_watches_are_not_complete() -> None:
+    here = Round()
+    here.world.pods.add()
+    async with background(here.resync.run):
+        await asyncio.sleep(1)
+        assert here.added == [HASH]
+
+
+@virtual
+async def test_watches_that_stay_incomplete_mean_no_sweep_and_another_look() -> None:
+    here = Round()
+    assert await here.resync.once() is None
+    assert here.added == []
+    async with background(here.resync.run):
+        await asyncio.sleep(2 * FAILED_PAUSE + 1)
+        assert here.looks == 3
+    here.complete = True
+    assert await here.resync.once() is not None
