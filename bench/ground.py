@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
@@ -79,15 +80,7 @@ Open = Callable[[], AbstractAsyncContextManager[Ground]]
 async def sandboxed() -> AsyncIterator[Ground]:
     """Both APIs are the sandbox's."""
     async with _stage() as stage:
-
-        async def asked() -> Asked:
-            calls = await stage.kube.request("GET", "/_sandbox/calls")
-            found = Asked()
-            for call in calls:
-                found[f"{call['method']} {_resource(call['path'])}"] += 0 if call["is_watch"] else call["count"]
-            return _counted(found - Asked({key: found[key] for key in OWN}))
-
-        yield Ground(stage, stage.kube, {}, asked)
+        yield Ground(stage, stage.kube, {}, partial(asked_of_sandbox, stage.kube))
 
 
 @asynccontextmanager
@@ -113,6 +106,14 @@ async def _stage() -> AsyncIterator[Stage]:
     async with stages.running(World(zone_name=stages.DOMAIN, quota=QUOTA)) as stage:
         stages.seed_foreign(stage.world)
         yield stage
+
+
+async def asked_of_sandbox(kube: KubeClient) -> Asked:
+    """What programs have asked of the sandbox's API server so far: all but the router's part."""
+    found = Asked()
+    for call in await kube.request("GET", "/_sandbox/calls"):
+        found[f"{call['method']} {_resource(call['path'])}"] += 0 if call["is_watch"] else call["count"]
+    return _counted(Asked({key: number for key, number in found.items() if key not in OWN}))
 
 
 def _administrator(cluster: ControlPlane) -> aiohttp.ClientSession:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,6 +40,14 @@ def memory(replica: Replica) -> Memory:
     status = Path(f"/proc/{replica.process.pid}/status").read_text()
     sizes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", status, re.MULTILINE))
     return Memory(int(sizes["VmRSS"]) / 1024, int(sizes["VmHWM"]) / 1024)
+
+
+async def cpu_of_imports() -> float:
+    """Seconds of CPU for the operator's modules and those that they need, and nothing else."""
+    command = (sys.executable, "-c", "import time, controller.app; print(time.process_time())")
+    program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    output, _ = await program.communicate()
+    return float(output)
 
 
 @asynccontextmanager

@@ -10,7 +10,7 @@ from fsm.session import HASH_LABEL
 from sandbox.kubeclient import ours
 
 LOOK = 0.005  # seconds
-QUIET = 3.0  # seconds without a call or a change: longer than wishes gather
+QUIET = 11.0  # seconds without a call or a change: longer than wishes gather, and than a pause after a failed look
 WITHIN = 1800.0  # seconds until a row is given up
 
 Clock = Callable[[], float]
