@@ -64,7 +64,7 @@ def _plot(figures: Sequence[Figure]) -> str:
 
 def _calls(figures: Iterable[Figure], who: str) -> list[tuple[float, float]]:
     shown = (f for f in figures if f.name == "Cloudflare calls" and f.row.what == "burst")
-    return [(f.row.sessions, f.value) for f in shown if f.row.who == who and f.row.latency == PLOTTED]
+    return sorted((f.row.sessions, f.value) for f in shown if f.row.who == who and f.row.latency == PLOTTED)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ async def cpu_of_imports() -> float:
 
 @asynccontextmanager
 async def held(replica: Replica) -> AsyncIterator[None]:
-    """For as long as the block lasts it gets `SHARE` of a core: stopped for the rest of each period, once used up.
+    """For as long as the block lasts it gets `SHARE` of a core: stopped whenever it has used more, until that is paid.
 
     A cgroup's quota does the same; this needs no rights and works everywhere. It is told in the table.
     """
@@ -62,16 +62,15 @@ async def held(replica: Replica) -> AsyncIterator[None]:
 
 
 async def _hold(replica: Replica) -> Never:
-    loop = asyncio.get_running_loop()
+    clock = asyncio.get_running_loop().time
+    free_at = clock()  # when what it has used so far is paid for
+    spent = _run_time(replica)
     while True:
-        end, spent = loop.time() + PERIOD, _run_time(replica)
-        replica.send(signal.SIGCONT)
-        while loop.time() < end:
-            if _run_time(replica) - spent >= SHARE * PERIOD:
-                replica.send(signal.SIGSTOP)
-                await asyncio.sleep(max(0.0, end - loop.time()))
-            else:
-                await asyncio.sleep(LOOK)
+        before, spent = spent, _run_time(replica)
+        # What it did not use is lost after a period; what it had too much, because we looked late, is paid back.
+        free_at = max(free_at, clock() - PERIOD) + (spent - before) / SHARE
+        replica.send(signal.SIGSTOP if free_at > clock() else signal.SIGCONT)
+        await asyncio.sleep(max(LOOK, free_at - clock()))
 
 
 def _run_time(replica: Replica) -> float:
