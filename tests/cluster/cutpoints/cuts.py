@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tests.cluster.cutpoints.ground import Ground, Replica, until
-from tests.cluster.cutpoints.kinds import Kind, belongs
+from tests.cluster.cutpoints.kinds import Kind
 from tests.cluster.cutpoints.phases import Phase
 from tests.cluster.cutpoints.relay import Call, Hold
 from tests.cluster.manifests import new_hash
@@ -50,7 +50,7 @@ async def record(ground: Ground, phase: Phase) -> Recording:
     await phase.happen(ground, session)
     await phase.done(ground, session)
     await leader.is_quiet()
-    points = _numbered(leader, leader.calls[known:])
+    points = _numbered(phase, leader, leader.calls[known:])
     return Recording(phase, points, await asyncio.to_thread(ground.picture, session))
 
 
@@ -122,11 +122,11 @@ def cuts_of(recording: Recording) -> list[Cut]:
     ]
 
 
-def _numbered(leader: Replica, calls: Sequence[Call]) -> list[Point]:
+def _numbered(phase: Phase, leader: Replica, calls: Sequence[Call]) -> list[Point]:
     claim, seen = leader.lease_writes()[0], Counter[Kind]()
     points = []
     for call in calls:
-        if belongs(call.kind) or call is claim:
+        if phase.counts(call.kind) or call is claim:
             seen[call.kind] += 1
             points.append(Point(call.kind, seen[call.kind]))
     return points

@@ -95,6 +95,13 @@ class Ground:
     replicas: list[Replica] = field(default_factory=list)
 
     async def start(self) -> Replica:
+        """Start one more operator; return when it has read everything."""
+        replica = await self.spawn()
+        await until(lambda: "serving /healthz" in replica.operator.log(), f"{replica.operator.name} runs")
+        await replica.has_synced()
+        return replica
+
+    async def spawn(self) -> Replica:
         """Start one more operator, as the kubelet starts a container again."""
         name, calls = f"operator-{len(self.site.operators)}", list[Call]()
         trust = ssl.create_default_context(cafile=self.site.cluster.ca_file)
@@ -106,8 +113,6 @@ class Ground:
             await self.ending.enter_async_context(relay.running())
         replica = Replica(self._spawned(name, relays), relays, calls)
         self.replicas.append(replica)
-        await until(lambda: "serving /healthz" in replica.operator.log(), f"{name} runs")
-        await replica.has_synced()
         return replica
 
     def _spawned(self, name: str, relays: dict[str, Relay]) -> Operator:

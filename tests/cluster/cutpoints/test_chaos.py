@@ -1,0 +1,100 @@
+"""200 sessions come and go while every second something else goes wrong; then all is exactly as it should be."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+
+import pytest
+
+from fsm.session import hash_of_hostname
+from sandbox.cloudflare.access import LIMIT
+from tests.cluster.cutpoints.faults import Faults
+from tests.cluster.cutpoints.ground import Ground, ground, until_found
+from tests.cluster.manifests import hostname, new_hash
+from tests.cluster.site import Json
+from tests.controlplane import ControlPlane, KubectlError
+
+SEED = 4
+ROUNDS, A_ROUND = 20, 10  # rounds of chaos, a second or two each; new sessions in each
+STAY = 20  # sessions that live in the end
+
+
+@pytest.mark.timeout(400)
+async def test_after_chaos_everything_is_exactly_right(cluster: ControlPlane, tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    async with ground(cluster, tmp_path, RESYNC_INTERVAL="5", ORPHAN_GRACE="3") as here:
+        await here.fill()
+        first = new_hash()
+        await here.create(first)
+        await here.ready(first)
+        before = here.picture(first)
+        alive = {first, *await chaos(here, rng)}
+        await here.ready(*alive)
+        wanted = sorted(each for session in alive for each in parts(session))
+        await until_found(lambda: sorted(here.site.left()) == wanted, "nothing is missing or left", here.site.left)
+        assert_all_alike(here, before, first, alive)
+        await here.end(*alive - {first})
+        await here.looks_like(before, first)
+        # No flood, whatever happens: a new process does not know what the last one has spent.
+        assert here.site.cloudflare.ask(lambda board: board.total) < LIMIT
+
+
+async def chaos(here: Ground, rng: random.Random) -> set[str]:
+    """Every session of all rounds that nobody has deleted."""
+    faults, alive = Faults(here, rng), set[str]()
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(ROUNDS):
+            tasks.create_task(rng.choice(faults.all())())
+            alive |= await come(here)
+            alive -= await go(here, rng, alive)
+            await asyncio.sleep(1)
+    await faults.end()
+    return alive
+
+
+async def come(here: Ground) -> set[str]:
+    """New sessions."""
+    sessions = {new_hash() for _ in range(A_ROUND)}
+    await insist(here.create, *sessions)
+    return sessions
+
+
+async def go(here: Ground, rng: random.Random, alive: Collection[str]) -> set[str]:
+    """Some of the sessions: they go slowly, or at once, or come back under their name just after."""
+    chosen = rng.sample(sorted(alive), max(0, len(alive) - STAY))
+    going, again = chosen[::3], chosen[1::3]
+    await insist(here.delete, *going)
+    await insist(here.end, *chosen)
+    await insist(here.create, *again)
+    return {*chosen} - {*again}
+
+
+async def insist(ask: Callable[..., Awaitable[None]], *sessions: str) -> None:
+    """As a router does that meets an API server in trouble."""
+    while sessions:
+        try:
+            await ask(*sessions)
+        except KubectlError:
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+def parts(session: str) -> list[str]:
+    host = hostname(session)
+    routes = [f"opencode-session-{host.partition('.')[0]}-{part}" for part in ("app", "signin")]
+    return [f"record {host}", f"rule {host}", *routes]
+
+
+def assert_all_alike(here: Ground, before: Json, first: str, alive: Collection[str]) -> None:
+    """Each session has what the first one had before the chaos, and everything else is as it was."""
+    ours = {hostname(session) for session in alive}
+    rules = here.site.cloudflare.rules()
+    assert [rule for rule in rules if rule.get("hostname") not in ours - {hostname(first)}] == [
+        {**rule, "hostname": rule["hostname"].replace("{hash}", first)} if "hostname" in rule else rule
+        for rule in before["tunnel"]["ingress"]
+    ]
+    assert len({str(rule["service"]) for rule in rules if rule.get("hostname") in ours}) == 1
+    wildcard = next(place for place, rule in enumerate(rules) if str(rule.get("hostname")).startswith("*."))
+    assert all(place < wildcard for place, rule in enumerate(rules) if hash_of_hostname(str(rule.get("hostname"))))
