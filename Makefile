@@ -1,6 +1,8 @@
 # Everything a person runs, and nothing else: `make help` lists it. Needs Python >= 3.11, make and git.
 
 PYTHON ?= python3
+# Sets of texts have another order in each process otherwise, and no story of the simulation could be told twice.
+export PYTHONHASHSEED := 0
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate \
