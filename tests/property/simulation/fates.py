@@ -5,14 +5,13 @@
 
 from collections.abc import Callable, Mapping
 
-from fsm.desired import desired
 from tests.property.simulation.simulation import Replica, Simulation
 
 
 def _killed(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.kill(replica)
     sim.run(pause)
-    sim.start()
+    sim.start(is_neighbour=replica.is_neighbour)
 
 
 def _paused(sim: Simulation, replica: Replica, pause: float) -> None:
@@ -25,7 +24,7 @@ def _paused(sim: Simulation, replica: Replica, pause: float) -> None:
 def _rolled(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.terminate(replica)
     sim.run(pause)
-    sim.start()
+    sim.start(is_neighbour=replica.is_neighbour)
 
 
 def _cut_off(service: str) -> Callable[[Simulation, Replica, float], None]:
@@ -45,6 +44,24 @@ def _deafened(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.troubles.silent.discard(replica.number)
 
 
+def _taken_over_deaf(sim: Simulation, replica: Replica, pause: float) -> None:
+    sim.monitor.tell("fate", "nobody hears anything, and who leads is killed")
+    sim.troubles.silent.update(other.number for other in sim.replicas)
+    sim.run(min(pause, 16.0))
+    sim.kill(replica)
+    sim.run(pause)
+    sim.troubles.silent.clear()
+    sim.start(is_neighbour=replica.is_neighbour)
+
+
+def _blinded(sim: Simulation, replica: Replica, pause: float) -> None:
+    sim.monitor.tell("fate", f"replica {replica.number} may not list Pods any more, and its watches break")
+    sim.troubles.blind.add(replica.number)
+    sim.troubles.generation += 1
+    sim.run(pause)
+    sim.troubles.blind.discard(replica.number)
+
+
 REPLICA_FATES: Mapping[str, Callable[[Simulation, Replica, float], None]] = {
     "killed": _killed,
     "paused": _paused,
@@ -52,6 +69,8 @@ REPLICA_FATES: Mapping[str, Callable[[Simulation, Replica, float], None]] = {
     "cut off from kube": _cut_off("kube"),
     "cut off from cloudflare": _cut_off("cloudflare"),
     "deafened": _deafened,
+    "taken over by the deaf": _taken_over_deaf,
+    "blinded": _blinded,
 }
 
 
@@ -86,6 +105,16 @@ def _missed(sim: Simulation, service: str, session: str, pause: float) -> None:
     sim.network.down.discard("kube")
 
 
+def _unseen(sim: Simulation, service: str, session: str, pause: float) -> None:
+    sim.monitor.tell("fate", f"all replicas are killed, and nobody sees {session} go")
+    for replica in sim.alive():
+        sim.kill(replica)
+    sim.delete_session(session)
+    sim.end_pods(session)
+    sim.start()
+    sim.run(pause)
+
+
 def _events_late(sim: Simulation, service: str, session: str, pause: float) -> None:
     sim.monitor.tell("fate", "events come late, and twice")
     sim.troubles.delay = 3.0
@@ -104,13 +133,14 @@ NETWORK_FATES: Mapping[str, Callable[[Simulation, str, str, float], None]] = {
     "watches break": _watches_break,
     "the history goes": _history_goes,
     "a deletion is missed": _missed,
+    "nobody is there": _unseen,
     "events are late": _events_late,
     "events are in time": _events_in_time,
 }
 
 
 def _record_and_pod(sim: Simulation, session: str) -> None:
-    sim.remove_record(desired(session, sim.profile).hostname)
+    sim.remove_record(sim.hostname_of(session))
     sim.delete_session(session)
 
 
@@ -120,12 +150,48 @@ PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
     "takes a session's rule": lambda sim, session: sim.write_tunnel(session=session),
     "makes a rule with a path": lambda sim, session: sim.write_tunnel(session=session, path="^/x"),
     "gives the rules back": lambda sim, _: sim.remove_foreign_rules(),
-    "deletes a record": lambda sim, session: sim.remove_record(desired(session, sim.profile).hostname),
+    "deletes a record": lambda sim, session: sim.remove_record(sim.hostname_of(session)),
     "deletes a record and its Pod": _record_and_pod,
     "makes a foreign record": lambda sim, session: sim.make_foreign_record(session),
+    "makes a record that looks like ours": lambda sim, session: sim.make_lookalike(session),
     "takes foreign records away": lambda sim, _: sim.remove_foreign_records(),
+    "switches a proxy off": lambda sim, session: sim.dim_record(session),
     "deletes a route": lambda sim, session: sim.spoil_route(session, remove=True),
     "changes a route": lambda sim, session: sim.spoil_route(session, remove=False),
+    "makes a foreign route": lambda sim, session: sim.make_foreign_route(session),
+    "takes foreign routes away": lambda sim, _: sim.remove_foreign_routes(),
     "takes a label away": lambda sim, session: sim.relabel(session, None),
     "gives a label back": lambda sim, session: sim.relabel(session, "opencode-router"),
+    "wipes a record": lambda sim, session: sim.wipe_record(session),
+    "asks for a sweep": lambda sim, _: sim.ask_for_sweep(),
+    "fills the zone": lambda sim, _: sim.fill_quota(),
+    "makes room in the zone": lambda sim, _: sim.raise_quota(),
+}
+
+
+def _rolled_out(sim: Simulation, pause: float) -> None:
+    """What a Deployment does: the new one first, then the old ones go."""
+    former = sim.alive()
+    sim.start()
+    sim.run(pause)
+    for replica in former:
+        sim.terminate(replica)
+    sim.run(pause)
+
+
+def _changed(**changes: str) -> Callable[[Simulation, float], None]:
+    def change(sim: Simulation, pause: float) -> None:
+        sim.change(**changes)
+        _rolled_out(sim, pause)
+
+    return change
+
+
+CHANGES: Mapping[str, Callable[[Simulation, float], None]] = {
+    "suffix": _changed(ROUTE_SUFFIX="-x"),
+    "suffix, back": _changed(ROUTE_SUFFIX="-oc"),
+    "service": _changed(ROUTER_SERVICE_URL="http://other.svc:80"),
+    "owner": _changed(OWNER_ID="second"),
+    "selector": _changed(POD_LABEL_SELECTOR="app.kubernetes.io/managed-by in (opencode-router,other)"),
+    "everything": _changed(ROUTE_SUFFIX="-y", ROUTER_SERVICE_URL="http://third.svc:80", OWNER_ID="third"),
 }

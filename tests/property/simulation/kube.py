@@ -25,6 +25,7 @@ class WatchTroubles:
     def __init__(self) -> None:
         self.generation = 0  # grows when every open watch is cut
         self.silent: set[int] = set()  # replicas whose watches say nothing (half-open)
+        self.blind: set[int] = set()  # replicas that may not list or watch Pods any more
         self.delay = 0.0  # seconds before an event is told
         self.disturb: deque[str] = deque()  # "duplicate": the next event is told twice
 
@@ -66,6 +67,8 @@ class SimulatedKube:
         return _success(request, answer)
 
     def _effect(self, replica: int, request: Request) -> Response | Stream:
+        if replica in self._troubles.blind and request.method == "GET" and request.path.endswith("/pods"):
+            return Response(403, {"message": "the operator cannot list pods"})
         with self._monitor.kube_effect(replica, request):
             return self._api.answer(request, self._wall())
 
@@ -74,9 +77,9 @@ class SimulatedKube:
         self, path: str, *, query: Query = (), accept: str = JSON, idle: float
     ) -> AsyncGenerator[AsyncIterator[Object], None]:
         request = Request("GET", path, dict(query), {"accept": accept})
-        generation = self._troubles.generation
+        generation, replica = self._troubles.generation, REPLICA.get()
         try:
-            answer = await self._network.exchange("kube", lambda: self._api.answer(request, self._wall()))
+            answer = await self._network.exchange("kube", lambda: self._effect(replica, request))
         except (LostError, FaultyError):
             raise errors.of_failure(TimeoutError()) from None
         if isinstance(answer, Response):

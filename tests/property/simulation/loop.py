@@ -6,15 +6,24 @@ Each replica's tasks run in a context that names the replica (`REPLICA`), so tha
 
 import asyncio
 import heapq
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from random import Random
 from typing import Any
 
 REPLICA: ContextVar[int] = ContextVar("REPLICA", default=-1)  # -1: the world itself
 
 
+SPINNING = 100_000  # callbacks at one moment: hundreds are many
+
+
 class StuckError(Exception):
-    """Nothing is ready and no timer is set."""
+    """Nothing is ready and no timer is set, or something is ready all the time and time does not go on."""
+
+
+class ReplicaTask(asyncio.Task[Any]):
+    """A task that knows whose it is."""
+
+    replica = -1
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -26,7 +35,10 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._virtual = 1_000.0
         self._paused: set[int] = set()
         self._held: dict[int, list[Any]] = {}
+        self._left = 0
+        self._moments = 0
         self.complaints: list[str] = []
+        self.set_task_factory(_new_task)
         self.set_exception_handler(lambda _, context: self.complaints.append(_told(context)))
 
     def time(self) -> float:
@@ -41,11 +53,20 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._paused.discard(replica)
         self._ready.extend(self._held.pop(replica, ()))
 
+    def run_steps(self, steps: int) -> None:
+        """Run so many callbacks, and stop wherever that is: also where no time passes."""
+        self._left = steps
+        self.run_forever()
+
     def _run_once(self) -> None:
         # Overridden whole: the base class runs everything that is ready in one go, in the order of arrival.
         handle = self._next()
         if handle is not None:
             handle._run()
+        if self._left:
+            self._left -= 1
+            if not self._left:
+                self.stop()
 
     def _next(self) -> Any:
         self._drop_cancelled()
@@ -53,11 +74,15 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             if not self._scheduled:
                 raise StuckError
             self._virtual = max(self._virtual, self._scheduled[0]._when)
+            self._moments = 0
+        self._moments += 1
+        if self._moments > SPINNING:
+            raise StuckError
         while self._scheduled and self._scheduled[0]._when <= self._virtual:
             timer = heapq.heappop(self._scheduled)
             timer._scheduled = False
             self._ready.append(timer)
-        place = self._random.randrange(len(self._ready))
+        place = self._random.randrange(len(self._ready)) if len(self._ready) > 1 else 0
         self._ready.rotate(-place)
         handle: Any = self._ready.popleft()
         self._ready.rotate(place)
@@ -78,6 +103,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
     _ready: Any
     _scheduled: Any
     _timer_cancelled_count: int
+
+
+def _new_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Any, /, *, context: Context | None = None, **_: object
+) -> ReplicaTask:
+    task = ReplicaTask(coroutine, loop=loop, context=context)
+    task.replica = REPLICA.get() if context is None else context.get(REPLICA, -1)
+    return task
 
 
 def _told(context: dict[str, Any]) -> str:

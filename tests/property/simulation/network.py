@@ -7,7 +7,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
 from enum import Enum
 from random import Random
 from typing import TypeVar
@@ -27,6 +26,7 @@ class Fault(Enum):
     LATE_EFFECT = "effect after the client gave up"
     STALE_ANSWER = "answer of long ago"
     THROTTLED = "429 with Retry-After"
+    CUT_SHORT = "list cut short"
 
 
 LATE = 25.0  # seconds: more than any time limit of ours
@@ -49,14 +49,6 @@ class FaultyError(Exception):
         self.fault = fault
 
 
-@dataclass
-class Service:
-    """One API as seen by everybody: its faults are taken one by one, an outage refuses everything."""
-
-    name: str
-    is_down: bool = False
-
-
 class Network:
     """The wires between replicas and APIs."""
 
@@ -72,12 +64,10 @@ class Network:
         """Whether the current replica's packets arrive."""
         return service not in self.down and (REPLICA.get(), service) not in self.cut
 
-    def spawn(self, work: Callable[[], "asyncio.Future[_T]"]) -> "asyncio.Future[_T]":
-        """Run something as the world, not as the replica that asked."""
-        return in_world(work)
-
-    async def exchange(self, service: str, effect: Callable[[], _T]) -> _T:
-        """The answer of `effect`, which is carried out by the world at some time.
+    async def exchange(
+        self, service: str, effect: Callable[[], _T], cut: Callable[[_T], _T] = lambda answer: answer
+    ) -> _T:
+        """The answer of `effect`, which is carried out by the world at some time; `cut` makes a list shorter.
 
         Raises:
             LostError: there was none.
@@ -94,13 +84,16 @@ class Network:
         answer: asyncio.Future[_T] = self._loop.create_future()
         context = copy_context()
         context.run(REPLICA.set, -1)
-        task = self._loop.create_task(self._carry_out(effect, fault, answer), context=context)
+        task = self._loop.create_task(self._carry_out(effect, cut, fault, answer), context=context)
         answer.add_done_callback(lambda _: task)  # the task lives as long as somebody may wait
         return await answer
 
-    async def _carry_out(self, effect: Callable[[], _T], fault: Fault | None, answer: "asyncio.Future[_T]") -> None:
+    async def _carry_out(
+        self, effect: Callable[[], _T], cut: Callable[[_T], _T], fault: Fault | None, answer: "asyncio.Future[_T]"
+    ) -> None:
         try:
             result = await self._answer(effect, fault)
+            result = cut(result) if fault is Fault.CUT_SHORT else result
         except (LostError, FaultyError) as error:
             if not answer.done():
                 answer.set_exception(error)
@@ -130,10 +123,3 @@ class Network:
 
     def _way(self) -> float:
         return self._random.uniform(0.001, 0.2)
-
-
-def in_world(work: Callable[[], _T]) -> _T:
-    """Call something as the world: whatever it starts is nobody's replica."""
-    context = copy_context()
-    context.run(REPLICA.set, -1)
-    return context.run(work)

@@ -1,0 +1,186 @@
+"""Sees every request to Cloudflare and every effect there, and knows what must never be.
+
+Part of `monitor`; called by `cloudflare.SimulatedTransport` when a replica asks, when the effect happens, and when the
+answer is there.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cloudflare_ops import ownership
+from cloudflare_ops.ingress import catches
+from cloudflare_ops.transport import Reply
+from fsm.session import hash_of_hostname
+from sandbox.cloudflare.envelope import Request
+from tests.property.simulation.eyes import LONG_AGO, MOMENT, WINDOW, Eyes
+
+DOCUMENT_AGE = 2.0 + 0.5  # seconds from the end of a read to the write: the product's limit and one way
+BUDGET_WINDOW = 300.0  # seconds
+WRITES_A_MINUTE = 90  # of one replica, whatever goes wrong: an endless loop makes hundreds
+
+
+@dataclass(frozen=True)
+class Read:
+    """A tunnel document as a replica got it."""
+
+    at: float
+    config: Any
+    version: int
+
+
+class CloudflareMonitor(Eyes):
+    """The half that looks at Cloudflare."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.lost_edits = 0
+        self.jumps: Counter[int] = Counter()  # by replica: replies from which it could tell that an edit was lost
+        self.most_writes = 0  # in a minute
+        # (replica, part, name) -> when the newest request was sent whose answer showed it there
+        self.shown: dict[tuple[int, str, str], float] = {}
+        self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
+        self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
+        self._silent_until: defaultdict[int, float] = defaultdict(float)
+        self._written: defaultdict[int, deque[float]] = defaultdict(deque)
+
+    def foreign_part(self, config: Any) -> str:
+        """Everything in a document that is not ours, in its order."""
+        rules = [rule for rule in (config or {}).get("ingress") or () if self.is_foreign_rule(rule)]
+        return repr({**(config or {}), "ingress": rules})
+
+    def cloudflare_asked(self, replica: int, request: Request) -> float:
+        """A replica is about to send this; the time."""
+        now = self.now()
+        sent = _recent(self._calls[replica], now, BUDGET_WINDOW)
+        budget = self.settings[replica].cf_request_budget
+        self.must(sent <= budget, f"replica {replica} sent {sent} requests in five minutes, of {budget}")
+        self.must(now >= self._silent_until[replica], f"replica {replica} sends although it was asked not to")
+        if request.method == "GET":
+            return now
+        written = _recent(self._written[replica], now, 60.0)
+        self.most_writes = max(self.most_writes, written)
+        self.must(written <= WRITES_A_MINUTE, f"replica {replica} sent {written} writes to Cloudflare in a minute")
+        if self.is_fair(replica, MOMENT):
+            holder = self.holder(replica)
+            self.must(holder == replica, f"replica {replica} writes, but the lease is {holder}'s")
+            if request.method == "PUT":
+                self._check_edit(replica, request.body["config"])
+            else:
+                self.must(len(request.body) == 1, f"replica {replica} mixes {sorted(request.body)} in one batch")
+        return now
+
+    def cloudflare_throttled(self, replica: int, seconds: float) -> None:
+        """A replica is asked to send nothing for so long."""
+        self._silent_until[replica] = self.now() + seconds
+
+    def cloudflare_answered(self, replica: int, request: Request, reply: Reply, asked: float) -> None:
+        """A replica got this."""
+        if reply.status != 200:
+            return
+        result: Any = reply.body
+        result = result["result"]
+        if request.path.endswith("/configurations"):
+            config, version = result["config"], result["version"]
+            if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
+                self.jumps[replica] += 1
+            self._reads[replica].append(Read(self.now(), config, version))
+            self._show(replica, "rule", asked, [rule.get("hostname") for rule in (config or {}).get("ingress") or ()])
+        elif isinstance(result, list):
+            self._show(replica, "dns", asked, [record["name"] for record in result])
+        elif request.method == "POST":
+            there = [*(result.get("posts") or ()), *(result.get("patches") or ())]
+            self._show(replica, "dns", asked, [record["name"] for record in there])
+
+    def _show(self, replica: int, part: str, asked: float, names: list[Any]) -> None:
+        for name in names:
+            self.shown[replica, part, str(name)] = asked
+
+    def _check_edit(self, replica: int, config: Any) -> None:
+        """What is sent is a recent read plus our own edit."""
+        foreign, now = self.foreign_part(config), self.now()
+        reads = [read for read in self._reads[replica] if read.at >= now - DOCUMENT_AGE]
+        bases = [read for read in reads if self.foreign_part(read.config) == foreign]
+        self.must(bool(bases), f"replica {replica} PUTs a document that is no recent read plus its own edit")
+        if bases:
+            sent = list(map(repr, config.get("ingress") or ()))
+            before = (bases[-1].config or {}).get("ingress") or ()
+            for rule in before:
+                if not self.is_foreign_rule(rule) and repr(rule) not in sent:
+                    self._check_rule_removed(replica, rule, config)
+
+    def _check_rule_removed(self, replica: int, rule: Any, config: Any) -> None:
+        host, service = rule["hostname"], rule["service"]
+        if any(other.get("hostname") == host for other in config["ingress"]):
+            return  # it points somewhere else now
+        lease = (self.settings[replica].watch_namespace, self.settings[replica].lease_name)
+        own = {s.router_service_url for s in self.settings.values() if (s.watch_namespace, s.lease_name) == lease}
+        self.must(service in own, f"replica {replica} removes a rule of another instance: {rule}")
+        self.check_dead(replica, hash_of_hostname(host) or "", f"the rule {host}", host)
+
+    @contextmanager
+    def cloudflare_effect(self, replica: int, request: Request) -> Iterator[None]:
+        """Around the moment in which the request has its effect."""
+        if request.method == "GET":
+            yield
+            return
+        self.note()
+        records = {record["id"]: dict(record) for record in self.world.records.all()}
+        foreign, version = self.foreign_part(self.world.tunnel.config), self.world.tunnel.version
+        yield
+        self.writes += 1
+        self.tell(f"replica {replica}", _short(request))
+        self._check_records(replica, records)
+        if self.world.tunnel.version != version:
+            self._check_document(replica, foreign)
+        self.note()
+
+    def _check_records(self, replica: int, before: dict[str, Any]) -> None:
+        after = {record["id"]: record for record in self.world.records.all()}
+        for key, record in before.items():
+            if after.get(key) != record:
+                self._check_record_touched(replica, record, after.get(key))
+        for key in after.keys() - before.keys():
+            is_marked = ownership.parse(str(after[key]["comment"])) == self.settings[replica].owner_id
+            self.must(is_marked, f"replica {replica} made {after[key]['name']} without the mark")
+
+    def _check_record_touched(self, replica: int, record: Any, after: Any) -> None:
+        name, what = record["name"], "changed" if after else "removed"
+        comment = str(record["comment"] or "")
+        is_ours = ownership.parse(comment) in self.owners(replica)
+        is_adopted = bool(after) and comment == ownership.ORIGINAL_COMMENT
+        since, _ = self.foreign_records.get(record["id"], (LONG_AGO, None))
+        is_old = self.now() - since > WINDOW and self.is_fair(replica)
+        self.must(is_ours or is_adopted or not is_old, f"replica {replica} {what} the foreign record {name}")
+        session = hash_of_hostname(name)
+        if not after and session:
+            self.check_dead(replica, session, f"the record {name}", name)
+
+    def _check_document(self, replica: int, foreign: str) -> None:
+        after = self.rules()
+        for place, rule in enumerate(after):
+            if not self.is_foreign_rule(rule):
+                shadows = [wide for wide in after[:place] if "*" in str(wide.get("hostname") or "*")]
+                hidden = any(catches(wide.get("hostname"), rule["hostname"]) for wide in shadows)
+                self.must(not hidden, f"replica {replica} put {rule['hostname']} behind a wildcard")
+        if self.foreign_part(self.world.tunnel.config) != foreign:
+            # Cloudflare has no precondition: an edit between read and write is lost, and has to be reported.
+            self.lost_edits += 1
+            self.tell("world", "a foreign edit between read and write was overwritten")
+
+
+def _recent(times: deque[float], now: float, window: float) -> int:
+    times.append(now)
+    while times[0] <= now - window:
+        times.popleft()
+    return len(times)
+
+
+def _short(request: Request) -> str:
+    if request.method == "PUT":
+        hosts = [str(rule.get("hostname", "*"))[:16] for rule in request.body["config"].get("ingress") or ()]
+        return f"PUT tunnel {hosts}"
+    kinds = {kind: [str(e.get("name", e.get("id")))[:16] for e in entries] for kind, entries in request.body.items()}
+    return f"{request.method} batch {kinds}"

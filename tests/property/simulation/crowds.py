@@ -1,0 +1,76 @@
+"""Many sessions at once, and what makes an operator believe that none of them has a Pod: the sweep's brake must hold.
+
+`test_simulation` draws one of `TRAPS`, at most once in a story: they take long.
+"""
+
+from collections.abc import Callable, Mapping
+
+from tests.property.simulation.ending import ours_left
+from tests.property.simulation.names import CROWD
+from tests.property.simulation.simulation import Simulation
+
+SETTLED, TRAPPED = 60.0, 400.0  # seconds; the second is several looks and more than the grace of an orphan
+ENOUGH = 7  # sessions, for the brake to be in no doubt
+
+
+def play(sim: Simulation, trap: str) -> None:
+    """A crowd comes, the operators are replaced by one in the trap, and then by a good one; the crowd goes."""
+    for session in CROWD:
+        sim.create_session(session)
+    sim.run(SETTLED)
+    if len(ours_left(sim).keys() & set(CROWD)) >= ENOUGH:
+        TRAPS[trap](sim)
+    sim.run(SETTLED / 2)
+    for session in CROWD:
+        sim.delete_session(session)
+        sim.end_pods(session)
+    sim.run(SETTLED / 2)
+    # Who saw them go may be gone as well before it was done: then they are orphans, and too many.
+    sim.has_missed_many |= bool(ours_left(sim).keys() & set(CROWD))
+
+
+def _started_with(**changes: str) -> Callable[[Simulation], None]:
+    def trapped(sim: Simulation) -> None:
+        for replica in sim.alive():
+            sim.terminate(replica)
+        sim.run(20.0)
+        wrong = sim.start(changes)
+        sim.may_hold.add(wrong.number)
+        sim.run(TRAPPED)
+        sim.terminate(wrong)
+        sim.run(5.0)
+        sim.start()
+
+    return trapped
+
+
+def _blind(sim: Simulation) -> None:
+    for replica in sim.alive():
+        sim.kill(replica)
+    blind = len(sim.replicas)
+    sim.monitor.tell("fate", f"replica {blind} will not be allowed to list Pods")
+    sim.troubles.blind.add(blind)
+    sim.start()
+    sim.run(TRAPPED)
+    sim.troubles.blind.discard(blind)
+
+
+def _all_missed(sim: Simulation) -> None:
+    """Nobody sees that the whole crowd goes: held until a person asks (`ending`)."""
+    for replica in sim.alive():
+        sim.kill(replica)
+    for session in CROWD:
+        sim.delete_session(session)
+        sim.end_pods(session)
+    sim.api.store.shelf.compact()
+    sim.has_missed_many = True
+    sim.start()
+    sim.run(TRAPPED)
+
+
+TRAPS: Mapping[str, Callable[[Simulation], None]] = {
+    "a namespace without Pods": _started_with(WATCH_NAMESPACE="nowhere", OWNER_ID="opencode-router"),
+    "a selector that matches nothing": _started_with(POD_LABEL_SELECTOR="app=nobody"),
+    "no right to list Pods": _blind,
+    "everything missed": _all_missed,
+}

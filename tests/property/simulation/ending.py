@@ -1,0 +1,172 @@
+"""How every story ends: the faults stop, the world becomes exactly what it should be, and then nobody writes any more.
+
+`test_simulation` asks `what_is_wrong` again and again until there is nothing, and then whether anything is `stuck`.
+"""
+
+import asyncio
+from collections.abc import Iterator
+
+from cloudflare_ops.ingress import plain
+from cloudflare_ops.ownership import ORIGINAL_COMMENT
+from fsm.desired import desired
+from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
+from tests.property.simulation.names import CROWD, FOREIGN_SERVICE, HASHES, NEIGHBOUR
+from tests.property.simulation.simulation import Replica, Simulation
+
+SESSIONS = (*HASHES, *CROWD, NEIGHBOUR)
+
+
+def let_the_faults_stop(sim: Simulation) -> None:
+    """Everybody is well, reachable, and runs with the newest settings; Pods that are going are gone."""
+    sim.monitor.tell("fate", "all faults stop")
+    sim.calm()
+    if sim.random.random() < 0.5:
+        sim.raise_quota()
+    for replica in sim.replicas:
+        if replica.is_paused:
+            sim.resume(replica)
+    if not sim.alive():
+        sim.start()
+    if sim.alive(is_neighbour=True) or sim.pods_of(NEIGHBOUR) or NEIGHBOUR in ours_left(sim):
+        sim.start(is_neighbour=True)
+    for session in SESSIONS:
+        if sim.pods_of(session):
+            if sim.random.random() < 0.7:  # a Pod on a lost node goes on going
+                sim.end_pods(session)
+            if session != NEIGHBOUR:
+                sim.relabel(session, "opencode-router")
+
+
+def what_is_wrong(sim: Simulation) -> list[str]:
+    """What is not yet as it should be."""
+    live, left = live_sessions(sim), ours_left(sim)
+    wrong = [text for session in sorted(live) if (text := _wrong_with(sim, session, left.get(session, set())))]
+    return wrong + [f"{session} is dead and has {left[session]}" for session in sorted(left.keys() - live)]
+
+
+def is_full(sim: Simulation) -> bool:
+    """Whether the zone takes no more records."""
+    return len(sim.world.records.all()) >= sim.world.records.quota
+
+
+def stuck(sim: Simulation) -> list[str]:
+    """Tasks and locks of replicas in which somebody is still at work."""
+    found = []
+    for replica in sim.replicas:
+        if replica.is_alive:
+            names = [task.get_name() for task in sim.tasks_of(replica)]
+            found += [
+                f"replica {replica.number}: {name}"
+                for name in names
+                if name.startswith(("session ", "look", "live read"))
+            ]
+            found += [f"replica {replica.number}: {path} is locked" for path in _locked(replica)]
+    return found
+
+
+def live_sessions(sim: Simulation) -> set[str]:
+    """The hashes with a live Pod."""
+    return {session for session, pod in sim.monitor.pods() if not pod["metadata"].get("deletionTimestamp")}
+
+
+def ours_left(sim: Simulation) -> dict[str, set[str]]:
+    """What there is of any instance's, by hash: neither foreign things, nor what the original operator left."""
+    left: dict[str, set[str]] = {}
+    for kind, name, session in (*_records(sim), *_rules(sim), *_routes(sim)):
+        left.setdefault(session, set()).add(f"{kind} {name}")
+    return left
+
+
+def _records(sim: Simulation) -> Iterator[tuple[str, str, str]]:
+    for record in sim.world.records.all():
+        session = hash_of_hostname(str(record["name"]))
+        is_ours = record["id"] not in sim.monitor.foreign_records and record["comment"] != ORIGINAL_COMMENT
+        if session and is_ours:
+            yield "record", record["name"], session
+
+
+def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
+    live = live_sessions(sim)
+    for rule in sim.monitor.rules():
+        session = hash_of_hostname(str(rule.get("hostname")))
+        own = plain(rule)
+        if session and own and not sim.monitor.is_foreign_rule(rule):
+            # A record that is not ours stands for a rule that is not ours.
+            is_claimed = any(
+                record["id"] in sim.monitor.foreign_records or record["comment"] == ORIGINAL_COMMENT
+                for record in sim.world.records.at(own.hostname)
+            )
+            is_former = own.service in sim.former_services
+            is_wanted = session in live and own.hostname == sim.hostname_of(session)
+            if is_wanted or not (is_claimed or is_former):
+                yield "rule", own.hostname, session
+
+
+def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:
+    for name, route in sim.monitor.routes().items():
+        session, labels = hash_of_route(name), route["metadata"].get("labels") or {}
+        if session and (OWNER_LABEL in labels or labels.get(MANAGED_BY_LABEL) == MANAGER):
+            yield "route", name, session
+
+
+def _wrong_with(sim: Simulation, session: str, left: set[str]) -> str:
+    record, problems = _record_of(sim, session), _problems_of(sim, session)
+    reason = record.get("last-error", "").partition(":")[0]
+    if problems:
+        return "" if reason in problems else f"{session} does not say one of {problems}: {record}"
+    if record.get("state") != "Ready":
+        return f"{session} is not Ready: {record}"
+    if left != _wanted(sim, session):
+        return f"{session} has {left}"
+    return "" if record.get("hostname") == sim.hostname_of(session) else f"{session} has another hostname: {record}"
+
+
+def _problems_of(sim: Simulation, session: str) -> set[str]:
+    """The reasons that a session may give for not being Ready; empty when it has to be."""
+    name, problems = sim.hostname_of(session), set()
+    records = sim.world.records.at(name)
+    if any(record["id"] in sim.monitor.foreign_records for record in records):
+        problems.add("RecordConflict")
+    rules = [plain(rule) for rule in sim.monitor.rules() if rule.get("hostname") == name]
+    services = {rule.service if rule else FOREIGN_SERVICE for rule in rules}
+    if services & {FOREIGN_SERVICE, *sim.former_services}:
+        problems.add("RuleConflict")
+    wanted = desired(session, sim.profile_of(session))
+    if any(route.name in sim.monitor.foreign_routes for route in wanted.routes):
+        problems.add("RouteConflict")
+    if not records and is_full(sim):
+        problems.add("RecordQuotaExceeded")
+    return problems
+
+
+def _wanted(sim: Simulation, session: str) -> set[str]:
+    wanted = desired(session, sim.profile_of(session))
+    names = {f"record {wanted.hostname}", f"rule {wanted.hostname}"}
+    return names | {f"route {route.name}" for route in wanted.routes}
+
+
+def _record_of(sim: Simulation, session: str) -> dict[str, str]:
+    """Our annotations of the newest live Pod of a session, without the prefix."""
+    live = [pod for pod in sim.pods_of(session) if not pod["metadata"].get("deletionTimestamp")]
+    newest = max(live, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["uid"]))
+    found = newest["metadata"].get("annotations") or {}
+    return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
+
+
+def _locked(replica: Replica) -> Iterator[str]:
+    """Every lock in the replica's own objects that somebody holds, by its path."""
+    seen: set[int] = set()
+    todo: list[tuple[str, object]] = [("operator", replica.operator)]
+    while todo:
+        path, thing = todo.pop()
+        if isinstance(thing, asyncio.Lock):
+            if thing.locked():
+                yield path
+        elif id(thing) not in seen and type(thing).__module__.partition(".")[0] in (
+            "controller",
+            "cloudflare_ops",
+            "k8s",
+        ):
+            seen.add(id(thing))
+            slots = getattr(thing, "__dict__", {})
+            todo += [(f"{path}.{name}", value) for name, value in slots.items()]

@@ -1,0 +1,153 @@
+"""What is there now, what was there when, and the story so far: the ground that both halves of the monitor stand on.
+
+Violations are collected (an exception would only be one more fault for the product to survive) and looked at after
+every step. `story` is what happened, for people.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from cloudflare_ops.ingress import plain
+from controller.settings import Settings
+from fsm.desired import desired
+from fsm.session import HASH_LABEL, Profile, hash_of_hostname
+from sandbox.cloudflare.world import World
+from sandbox.kubernetes.api import Api
+from tests.property.simulation.names import NEIGHBOUR, NEIGHBOUR_SERVICE
+
+# Evidence may be 2 s old when a write begins, the write takes its time limit, the answer its way.
+WINDOW = 14.0  # seconds
+MOMENT = 0.05  # seconds after a pause in which what was about to be sent is sent: nothing can stop it
+GRACE = 120.0  # seconds that an orphan of which nobody knows is left alone
+LONG_AGO = -1e9
+
+
+class Eyes:
+    """`now` is virtual time; `settings` is what each replica was started with, by number."""
+
+    def __init__(self, world: World, api: Api, now: Callable[[], float]) -> None:
+        self.world = world
+        self.api = api
+        self.now = now
+        self.settings: dict[int, Settings] = {}
+        self.violations: list[str] = []
+        self.story: list[str] = []
+        self.counts: Counter[str] = Counter()
+        self.foreign_records: dict[str, tuple[float, Any]] = {}
+        self.foreign_routes: dict[str, tuple[float, Any]] = {}
+        self.resumed: dict[int, float] = {}
+        self.begun: dict[int, float] = {}
+        self.is_forced = False  # whether a person ever asked for a sweep without grace
+        self.writes = 0
+        self.there: dict[tuple[str, str], float] = {}
+        self.live_since: dict[str, float] = {}
+        self.born: dict[str, float] = {}
+        self.had_pod: dict[str, float] = {}
+        self.since: dict[tuple[str, str], tuple[float, str]] = {}  # since when it has been as it is, without a break
+
+    def started(self, replica: int, settings: Settings) -> None:
+        """A replica runs with these settings."""
+        self.settings[replica] = settings
+        self.begun[replica] = self.now()
+
+    @property
+    def profiles(self) -> list[Profile]:
+        """What any replica was started with."""
+        return list(dict.fromkeys(settings.profile for settings in self.settings.values()))
+
+    def tell(self, who: str, what: str) -> None:
+        """One line of the story."""
+        self.story.append(f"{self.now() - 1000:9.2f} s  {who:10} {what}")
+
+    def note(self) -> None:
+        """Remember what is there now: called around every change in the world."""
+        now = self.now()
+        there = {("dns", str(record["name"])): repr(record) for record in self.world.records.all()}
+        there |= {("rule", str(rule.get("hostname"))): repr(rule) for rule in self.rules()}
+        there |= {("route", name): "" for name in self.routes()}
+        for key, text in there.items():
+            self.there[key] = now
+            if self.since.get(key, (now, ""))[1] != text:
+                self.since[key] = (now, text)
+        self.since = {key: since for key, since in self.since.items() if key in there}
+        pods = self.pods()
+        for session, pod in pods:
+            self.born.setdefault(pod["metadata"]["uid"], now)
+            self.had_pod[session] = now
+        live = {session for session, pod in pods if not pod["metadata"].get("deletionTimestamp")}
+        self.live_since = {session: self.live_since.get(session, now) for session in live}
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The tunnel's rules."""
+        return list((self.world.tunnel.config or {}).get("ingress") or ())
+
+    def routes(self) -> dict[str, Any]:
+        """IngressRoutes by name."""
+        shelf = self.api.store.shelf
+        return {key[1]: item for key, item in shelf.snapshot("ingressroutes.traefik.io", shelf.version)}
+
+    def pods(self) -> list[tuple[str, Any]]:
+        """Session hash and Pod, for every session Pod."""
+        shelf = self.api.store.shelf
+        found = [item for _, item in shelf.snapshot("pods", shelf.version)]
+        return [
+            (pod["metadata"]["labels"][HASH_LABEL], pod)
+            for pod in found
+            if HASH_LABEL in (pod["metadata"].get("labels") or {})
+        ]
+
+    def holder(self, replica: int) -> int:
+        """The number of the replica that holds the Lease of this replica's instance; -1 for none."""
+        settings = self.settings[replica]
+        key = (settings.watch_namespace, settings.lease_name)
+        lease = self.api.store.shelf.find("leases.coordination.k8s.io", key)
+        holder = str(lease["spec"].get("holderIdentity") or "") if lease else ""
+        return int(holder.partition("_")[0].removeprefix("operator-") or -1)
+
+    def owners(self, replica: int) -> tuple[str, ...]:
+        """The owner ids that count as this replica's own."""
+        return (self.settings[replica].owner_id, *self.settings[replica].owner_id_previous)
+
+    def is_foreign_rule(self, rule: Any) -> bool:
+        """Whether the rule is certainly not one that any of the replicas would write."""
+        own = plain(rule)
+        services = {settings.router_service_url for settings in self.settings.values()}
+        return own is None or not hash_of_hostname(own.hostname) or own.service not in services
+
+    def is_fair(self, replica: int, within: float = WINDOW) -> bool:
+        """Whether the replica had time to find out that it was paused."""
+        return self.now() - self.resumed.get(replica, LONG_AGO) > within
+
+    def check_dead(self, replica: int, session: str, what: str, name: str) -> None:
+        """No removal for a hash that had a live Pod when it was composed, unless nobody wants that name any more."""
+        # What a replica does not want itself goes, whoever lives: its session gets another name.
+        own = self.settings[replica]
+        others = [s for s in self.settings.values() if _is_of(s, session) and not _is_of(own, session)]
+        wanted = {n for settings in (own, *others[-1:]) for n in _names(session, settings.profile)}
+        since = self.live_since.get(session)
+        is_old = since is not None and self.now() - since > WINDOW
+        self.must(
+            not (is_old and self.is_fair(replica) and name in wanted),
+            f"replica {replica} removed {what} of a live session",
+        )
+        # Who was not there when a Pod went (whenever that was) only has the sweep's word, which takes its time.
+        is_witness = self.had_pod.get(session, LONG_AGO) >= self.begun[replica] or self.is_forced
+        is_patient = self.now() - self.begun[replica] > GRACE
+        self.must(is_witness or is_patient, f"replica {replica} removed {what}, an orphan, without the grace")
+
+    def must(self, holds: bool, otherwise: str) -> None:
+        """Remember a violation."""
+        if not holds:
+            self.violations.append(f"{self.now() - 1000:.2f} s: {otherwise}")
+            self.tell("VIOLATION", otherwise)
+
+
+def _is_of(settings: Settings, session: str) -> bool:
+    """Whether the session belongs to the instance with these settings."""
+    return (settings.router_service_url == NEIGHBOUR_SERVICE) == (session == NEIGHBOUR)
+
+
+def _names(session: str, profile: Profile) -> set[str]:
+    wanted = desired(session, profile)
+    return {wanted.hostname, *(route.name for route in wanted.routes)}

@@ -1,0 +1,132 @@
+"""Sees every write of Pods' records and of routes when it has its effect, and knows what must never be.
+
+Part of `monitor`; called by `kube.SimulatedKube`.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fsm.desired import desired
+from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_route
+from fsm.states import State
+from fsm.table import TRANSITIONS
+from sandbox.kubernetes.requests import Request
+from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes
+
+PATCHES_A_MINUTE = 40  # of one Pod's record: an endless loop makes hundreds
+LATEST = 90.0  # seconds between a loss and the word of it: a look, a stale answer, a slow write
+_LOST = {"DnsRecordLost": "dns", "TunnelRuleLost": "rule"}
+
+_REACHABLE: dict[str, set[str]] = {state.value: {state.value} for state in State}
+for _ in State:
+    for row in TRANSITIONS:
+        for source in row.sources:
+            _REACHABLE[source.value] |= _REACHABLE[row.dest.value]
+
+
+class KubeMonitor(Eyes):
+    """The half that looks at Kubernetes."""
+
+    shown: dict[tuple[int, str, str], float]
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._revisions: dict[str, tuple[int, str]] = {}
+        self._told: dict[str, str] = {}
+        self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
+
+    def hand_edited(self, uid: str) -> None:
+        """A person changed the record of this Pod: revisions start anew."""
+        self._revisions.pop(uid, None)
+
+    @contextmanager
+    def kube_effect(self, replica: int, request: Request) -> Iterator[None]:
+        """Around the moment in which the request has its effect."""
+        if request.method == "GET" or "/leases" in request.path or "/events" in request.path:
+            yield
+            return
+        self.note()
+        pods = {pod["metadata"]["uid"]: pod for _, pod in self.pods()}
+        routes = self.routes()
+        yield
+        changed = [(s, pod) for s, pod in self.pods() if pods.get(pod["metadata"]["uid"]) not in (None, pod)]
+        for session, pod in changed:
+            self._check_record(replica, session, pod)
+        self._check_routes(replica, routes)
+        self.note()
+
+    def _check_record(self, replica: int, session: str, pod: Any) -> None:
+        uid, annotations = pod["metadata"]["uid"], pod["metadata"].get("annotations") or {}
+        state, revision = annotations.get(PREFIX + "state"), annotations.get(PREFIX + "revision")
+        if state not in _REACHABLE or revision is None:
+            return
+        self.writes += 1
+        self.counts[state] += 1
+        error = annotations.get(PREFIX + "last-error", "")
+        self.tell(f"replica {replica}", f"{session} {state} (revision {revision}) {error[:90]}")
+        before = self._revisions.get(uid)
+        if before:
+            self.must(int(revision) == before[0] + 1, f"{session}: revision {before[0]} was followed by {revision}")
+            self.must(state in _REACHABLE[before[1]], f"{session}: {before[1]} was followed by {state}")
+        self.must(annotations.get(PREFIX + "pod-uid") == uid, f"{session}: the record names another Pod")
+        self._revisions[uid] = (int(revision), state)
+        self._check_pace(session, uid)
+        self._check_alarm(session, pod)
+        if state == "Ready" and not (before and before[1] == "Ready"):
+            self._check_ready(replica, session, pod)
+
+    def _check_pace(self, session: str, uid: str) -> None:
+        patched = self._patched[uid]
+        patched.append(self.now())
+        while patched[0] < self.now() - 60:
+            patched.popleft()
+        self.must(len(patched) <= PATCHES_A_MINUTE, f"{session}: {len(patched)} writes of the record in a minute")
+
+    def _check_alarm(self, session: str, pod: Any) -> None:
+        """What is told to be lost was away, or another one, not long ago."""
+        uid, annotations = pod["metadata"]["uid"], pod["metadata"]["annotations"]
+        before, error = self._told.get(uid), annotations.get(PREFIX + "last-error", "")
+        self._told[uid] = error
+        part = _LOST.get(error.partition(":")[0], "")
+        since, _ = self.since.get((part, annotations.get(PREFIX + "hostname", "")), (self.now(), ""))
+        # Where the settings have changed, what is there may be as it was and yet not as wanted.
+        is_false = error != before and since < self.now() - LATEST and len(self.profiles) == 1
+        self.must(not is_false, f"{session}: {error}, but it was there all the time")
+
+    def _check_ready(self, replica: int, session: str, pod: Any) -> None:
+        """All of it was there since the Pod was, and the replica that says so has seen it since then itself."""
+        hostname = pod["metadata"]["annotations"][PREFIX + "hostname"]
+        wanted = desired(session, self.settings[replica].profile)
+        self.must(wanted.hostname == hostname, f"{session} is Ready with the hostname {hostname}")
+        born = self.born[pod["metadata"]["uid"]]
+        names = [("dns", hostname), ("rule", hostname)]
+        there = [*names, *(("route", route.name) for route in wanted.routes)]
+        missing = [name for name in there if self.there.get(name, LONG_AGO) < born]
+        self.must(not missing, f"{session} is Ready, but since its Pod there never were {missing}")
+        unseen = [name for name in names if self.shown.get((replica, *name), LONG_AGO) < born]
+        self.must(not unseen, f"{session} is Ready, but since its Pod replica {replica} never saw {unseen}")
+
+    def _check_routes(self, replica: int, before: dict[str, Any]) -> None:
+        after = self.routes()
+        for name, route in before.items():
+            if after.get(name) != route:
+                self._check_route_touched(replica, route, is_removed=name not in after)
+        for name in after.keys() - before.keys():
+            owner = after[name]["metadata"]["labels"].get(OWNER_LABEL)
+            is_ours = owner == self.settings[replica].owner_id
+            self.must(is_ours, f"replica {replica} made the route {name} without the mark")
+
+    def _check_route_touched(self, replica: int, route: Any, *, is_removed: bool) -> None:
+        name, labels = route["metadata"]["name"], route["metadata"].get("labels") or {}
+        what, owner = "removed" if is_removed else "changed", labels.get(OWNER_LABEL)
+        is_adopted = owner is None and labels.get(MANAGED_BY_LABEL) == MANAGER
+        is_ours = owner in self.owners(replica) or is_adopted
+        since, _ = self.foreign_routes.get(name, (LONG_AGO, None))
+        is_old = self.now() - since > WINDOW
+        self.must(is_ours or not is_old, f"replica {replica} {what} the foreign route {name}")
+        if is_removed and (session := hash_of_route(name)):
+            self.writes += 1
+            self.tell(f"replica {replica}", f"route {name} removed")
+            self.check_dead(replica, session, f"the route {name}", name)

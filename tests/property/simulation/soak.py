@@ -1,0 +1,69 @@
+"""`make soak EXAMPLES=20000`: as many stories as asked for, on every core, with a progress line and a summary.
+
+It fails when a story does, and when some await of the product or some move of the table was never seen in a soak that
+is long enough to see all of them. Each chunk has a seed, which is told when it fails: `SEED=… EXAMPLES=…` repeats it.
+"""
+
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from random import Random
+
+from tests.property.simulation import test_simulation
+from tests.property.simulation.tally import TALLY, Tally
+
+CHUNK = 50  # stories: hypothesis remembers all of a run, so that long ones get slow
+ENOUGH = 2_000  # stories that see every await and every move
+
+
+def main() -> int:
+    """Returns the exit code."""
+    examples = int(os.environ.get("EXAMPLES", "20000"))
+    if seed := os.environ.get("SEED"):
+        return _told(play(int(seed), examples)[1])
+    seeds = Random()
+    sizes = [min(CHUNK, examples - done) for done in range(0, examples, CHUNK)]
+    tally, failures, begun = Tally(), [], time.monotonic()
+    with ProcessPoolExecutor(max_tasks_per_child=20) as pool:
+        chunks = [pool.submit(play, seeds.getrandbits(64), size) for size in sizes]
+        for chunk in as_completed(chunks):
+            part, failure = chunk.result()
+            tally.merge(part)
+            _progress(tally.examples, examples, time.monotonic() - begun)
+            if failure:
+                failures.append(failure)
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+    sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n")
+    is_blind = tally.examples >= ENOUGH and bool(tally.never_killed() or tally.never_moved())
+    return _told("\n".join(failures)) or int(is_blind)
+
+
+def play(seed: int, examples: int) -> tuple[Tally, str]:
+    """A chunk of stories; what they covered, and the story that failed ("" for none)."""
+    TALLY.__init__()  # type: ignore[misc]  # a process plays many chunks
+    try:
+        test_simulation.play(examples, seed)
+    except Exception as error:
+        notes = "\n".join(getattr(error, "__notes__", ()))
+        return TALLY, f"SEED={seed} EXAMPLES={examples} fails:\n{error}\n{notes}"
+    return TALLY, ""
+
+
+def _progress(done: int, of: int, seconds: float) -> None:
+    rate = done / seconds
+    left = max(0, of - done) / rate
+    end = "\r" if sys.stdout.isatty() else "\n"
+    sys.stdout.write(f"{done} of {of} stories, {rate:.1f} a second, {left / 60:.0f} min left{end}")
+    sys.stdout.flush()
+
+
+def _told(failure: str) -> int:
+    if failure:
+        sys.stdout.write(failure + "\n")
+    return int(bool(failure))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
