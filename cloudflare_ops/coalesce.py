@@ -5,11 +5,12 @@
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Generic, Never, TypeVar
+from functools import partial
+from typing import Any, Generic, Never, TypeVar
 
 from fsm.errors import NotLeadingError, SessionError
 
@@ -181,7 +182,7 @@ class _Flight:
 
     began: float
     landed: asyncio.Event = field(default_factory=asyncio.Event)
-    error: Exception | None = None
+    error: BaseException | None = None
     waiters: int = 0
     task: "asyncio.Task[None] | None" = None
 
@@ -194,7 +195,7 @@ class SharedLook:
 
     def __init__(
         self,
-        look: Callable[[], Awaitable[None]],
+        look: Callable[[], Coroutine[Any, Any, None]],
         *,
         seen: Callable[[], float | None],
         census: Census,
@@ -231,14 +232,12 @@ class SharedLook:
 
     def _start(self) -> _Flight:
         flight = self._flight = _Flight(self._now())
-        flight.task = asyncio.create_task(self._fly(flight), name="look")
+        flight.task = asyncio.create_task(self._look(), name="look")
+        # A callback, not the end of the task's own code: cancelled before its first step, it would run none of it.
+        flight.task.add_done_callback(partial(self._land, flight))
         return flight
 
-    async def _fly(self, flight: _Flight) -> None:
-        try:
-            await self._look()
-        except Exception as error:
-            flight.error = error
-        finally:
-            self._flight = None
-            flight.landed.set()
+    def _land(self, flight: _Flight, task: "asyncio.Task[None]") -> None:
+        self._flight = None
+        flight.error = None if task.cancelled() else task.exception()
+        flight.landed.set()

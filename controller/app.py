@@ -151,6 +151,7 @@ class Operator:
             remaining=self.elector.remaining,
             now=self._now,
             on_change=self._changed,
+            on_recovered=self._recovered,
             time_limit=settings.call_limit,
             jitter=self._rng.random,
         )
@@ -247,6 +248,10 @@ class Operator:
     def _changed(self, session: str) -> None:
         if self._term is not None:
             self._term.queue.add(session)
+
+    def _recovered(self) -> None:
+        if self._term is not None:
+            self._term.add_all()
 
     def _found_invalid(self, name: str, namespace: str, uid: str, label: str) -> None:
         pod = PodFacts(namespace, name, uid, "", "", deleting=False, resource_version="", first_seen=0.0)

@@ -66,7 +66,7 @@ class Term:
     async def run(self) -> None:
         """Lead until cancelled; what is in flight to Cloudflare then ends first (its time limit bounds it)."""
         try:
-            self._add_all()
+            self.add_all()
             async with asyncio.TaskGroup() as tasks:
                 for work in (*self.writers(), self.resync.run):
                     tasks.create_task(work(), name=f"leader: {work.__qualname__}")
@@ -77,7 +77,8 @@ class Term:
         """What has to run for anything to be written to Cloudflare."""
         return (self.client.run, self._dns.run, self._tunnel.run)
 
-    def _add_all(self) -> None:
+    def add_all(self) -> None:
+        """Look at every session as soon as possible: something that was in everybody's way is gone."""
         for session in self._base.pods.sessions() | self._base.witness.sessions():
             self.queue.add(session)
 
@@ -97,7 +98,7 @@ class Term:
             tunnel=self._settings.cf_tunnel_id,
             now=self._base.now,
             remaining=self._base.leadership.remaining,
-            on_recovered=self._add_all,
+            on_recovered=self.add_all,
             budget=self._settings.cf_request_budget,
             limit=self._settings.call_limit,
         )

@@ -4,6 +4,7 @@
     + TransientError     429, 5xx, no answer
     + PermanentError     401, 403
       + RejectedError    400, 405, 406, 413, 415, 422: the same request fails again; a watch may ask in an older way
+    + SharedError        404 of the kind of the routes: the same for every session
     + StaleError         409, and the 422 of a failed `test` in a JSON patch
       + ExpiredError     410: the resourceVersion or the page is too old, list again
     + GoneError          404 of an object
@@ -19,7 +20,7 @@ from typing import Any
 
 import aiohttp
 
-from fsm.errors import GoneError, PermanentError, SessionError, StaleError, TransientError
+from fsm.errors import GoneError, PermanentError, SessionError, SharedError, StaleError, TransientError
 
 JSON_PATCH = "application/json-patch+json"
 
@@ -114,7 +115,7 @@ def _missing(answer: Answer) -> SessionError:
         return GoneError("ObjectGone", f"the {_singular(resource)} does not exist")
     if "traefik.io" in resource:
         remedy = "install Traefik's CRDs (traefik.io/v1alpha1, Traefik 2.10 or newer)"
-        return PermanentError("RouteKindMissing", "the cluster has no IngressRoute", remedy)
+        return SharedError("RouteKindMissing", "the cluster has no IngressRoute", remedy)
     return PermanentError(
         "KindMissing", f"the API server does not know {resource}", "use a supported Kubernetes version"
     )

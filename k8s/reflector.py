@@ -46,7 +46,7 @@ class Reflector(Generic[T]):
     """The cache of the objects at `path` (of `selector`), as `parse(object, what is known of its name)` sees them.
 
     `synced` is set once the cache is complete; `last_sync` is when the server was last heard; `problem` is why it
-    is not heard now.
+    is not heard now. `on_recovered()` wakes those who wait for a problem to end.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Reflector(Generic[T]):
         *,
         parse: Callable[[Object, T | None], T | None],
         on_change: Callable[[Change[T]], None],
+        on_recovered: Callable[[], None] = lambda: None,
         now: Callable[[], float],
         selector: str = "",
         is_metadata: bool = False,
@@ -64,6 +65,7 @@ class Reflector(Generic[T]):
         self._kube = kube
         self._path = path
         self._parse = parse
+        self._on_recovered = on_recovered
         self._now = now
         self._selector: Query = (("labelSelector", selector),) if selector else ()
         self._accept, self._accept_list = (METADATA, METADATA_LIST) if is_metadata else (JSON, JSON)
@@ -154,7 +156,7 @@ class Reflector(Generic[T]):
         began, newest = self._now(), self._cache.newest
         query = self._query(is_initial=is_initial)
         async with self._kube.stream(self._path, query=query, accept=self._accept, idle=IDLE) as events:
-            self.problem = None
+            self._recovered()
             if is_initial:
                 listed: dict[str, tuple[int, T]] = {}
                 self._position = await self._collect(events, listed)
@@ -163,6 +165,11 @@ class Reflector(Generic[T]):
                 self._take(event)
             # An orderly end is a word, too: everything before it was told.
             self.last_sync = self._now()
+
+    def _recovered(self) -> None:
+        had_problem, self.problem = self.problem is not None, None
+        if had_problem and self.synced.is_set():
+            self._on_recovered()
 
     def _query(self, *, is_initial: bool) -> Query:
         common = (("watch", "1"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(LIFE)), *self._selector)

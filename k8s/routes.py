@@ -9,7 +9,7 @@ import random
 from collections.abc import Awaitable, Callable, Collection, Set
 
 from fsm.desired import ROUTE_API, Route
-from fsm.errors import GoneError, NotLeadingError, StaleError, TransientError
+from fsm.errors import GoneError, NotLeadingError, SharedError, StaleError, TransientError
 from fsm.observation import NEVER, Sight, Status
 from fsm.session import MANAGER, hash_of_route
 from k8s import route_facts
@@ -28,7 +28,8 @@ class Routes:
     """`controller.ports.Routes`. `owners`: our owner id first, then the previous ones that count as ours.
 
     `remaining()` is the leadership's: no write begins with less than `time_limit` seconds on the lease.
-    `on_change(session)` follows each change of a route of a session's name. `reflector.run()` has to run.
+    `on_change(session)` follows each change of a route of a session's name, `on_recovered()` the end of whatever was in
+    the way of the watch. `reflector.run()` has to run.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Routes:
         remaining: Callable[[], float],
         now: Callable[[], float],
         on_change: Callable[[str], None],
+        on_recovered: Callable[[], None],
         time_limit: float = 10.0,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -64,6 +66,7 @@ class Routes:
             self._path,
             parse=lambda item, _: route_facts.parse(item),
             on_change=self._changed,
+            on_recovered=on_recovered,
             now=now,
             jitter=jitter,
         )
@@ -164,6 +167,9 @@ class Routes:
         return entry.began if entry else self.reflector.missing_since(name)
 
     async def _apply(self, route: Route) -> None:
+        # The watch finds out when the kind is there, for everybody at once.
+        if isinstance(self.reflector.problem, SharedError):
+            raise self.reflector.problem.with_traceback(None)
         known = self.reflector.get(route.name)
         if known and self._is_foreign(known.facts):
             raise route_facts.conflict(known.facts, self._namespace)

@@ -71,6 +71,7 @@ class World:
             remaining=lambda: self.left,
             now=now,
             on_change=self.told.append,
+            on_recovered=lambda: self.told.append("recovered"),
         )
 
     async def _living(self, sessions: Collection[str]) -> set[str]:

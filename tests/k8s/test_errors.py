@@ -6,7 +6,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from fsm.errors import ConflictError, GoneError, PermanentError, SessionError, StaleError, TransientError
+from fsm.errors import ConflictError, GoneError, PermanentError, SessionError, SharedError, StaleError, TransientError
 from k8s.errors import JSON_PATCH, Answer, ExpiredError, RejectedError, of_answer, of_failure, of_status
 
 POD = "/api/v1/namespaces/sessions/pods/p"
@@ -26,7 +26,7 @@ def details(**fields: Any) -> dict[str, Any]:
         (Answer("GET", POD, 401), PermanentError, "KubernetesUnauthorized"),
         (Answer("GET", PODS, 403), PermanentError, "KubernetesForbidden"),
         (Answer("GET", POD, 404, **details(kind="pods", name="p")), GoneError, "ObjectGone"),
-        (Answer("PATCH", ROUTE, 404), PermanentError, "RouteKindMissing"),
+        (Answer("PATCH", ROUTE, 404), SharedError, "RouteKindMissing"),
         (Answer("GET", LEASE, 404), PermanentError, "KindMissing"),
         (Answer("PATCH", ROUTE, 404, **details(kind="namespaces", name="routes")), PermanentError, "NamespaceMissing"),
         (Answer("PATCH", ROUTE, 409), StaleError, "ObjectChanged"),

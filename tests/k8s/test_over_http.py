@@ -74,6 +74,7 @@ class World:
             remaining=lambda: 100.0,
             now=now,
             on_change=self._tell,
+            on_recovered=lambda: None,
         )
 
     def _tell(self, _: str) -> None:

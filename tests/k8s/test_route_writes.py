@@ -1,13 +1,15 @@
 """What is applied and removed, and what nobody touches."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from fsm.errors import ConflictError, NotLeadingError, PermanentError, StaleError, TransientError
+from fsm.errors import ConflictError, NotLeadingError, SharedError, StaleError, TransientError
 from fsm.observation import NEVER, Status
 from fsm.session import MANAGER, OWNER_LABEL
 from k8s.client import Object
+from k8s.reflector import LONGEST
 from tests.k8s.fake import SILENCE, Asked, listed, refusal
 from tests.k8s.routing import (
     APP,
@@ -238,5 +240,20 @@ async def test_a_removal_looks_first_when_a_write_got_no_answer() -> None:
 async def test_a_cluster_without_the_kind_says_what_to_install() -> None:
     world = World()
     world.kube.answers.append(refusal(404, PATH))
-    with pytest.raises(PermanentError, match="RouteKindMissing"):
+    with pytest.raises(SharedError, match="RouteKindMissing"):
         await world.routes.look(now())
+
+
+@virtual
+async def test_while_the_kind_is_missing_nothing_is_sent_and_its_installation_wakes_everybody() -> None:
+    world = World()
+    async with world.watching(then=(refusal(404, PATH),)):
+        with pytest.raises(SharedError, match="RouteKindMissing"):
+            await world.routes.ensure(WANTED, now())
+        assert not world.kube.asked
+        world.kube.streams.append([SILENCE])
+        await asyncio.sleep(LONGEST)
+        assert world.told == ["recovered"]
+        world.kube.answers.extend([as_applied(201), as_applied(202)])
+        await world.routes.ensure(WANTED, now())
+    assert [asked.method for asked in world.kube.asked] == ["PATCH", "PATCH"]
