@@ -11,10 +11,7 @@ from collections.abc import Callable
 
 WINDOW = 300.0  # seconds, Cloudflare's
 SIZE = 1000  # requests per window: the rest of the 1,200 is for people and tools with the same token
-LONGEST_STRETCH = 30.0  # seconds that wishes gather when the budget is all but used up
-# Of the budget: below it wishes wait for nothing. Above the half that a new leader begins with, so that a takeover does
-# not begin with five minutes of pauses.
-CALM_SHARE = 0.75
+LONGEST_PACE = 30.0  # seconds between two writes of one writer when the budget is all but used up
 SHORTEST_SLEEP = 0.001  # seconds: what rounding leaves of a pause must not become a busy loop
 
 
@@ -53,10 +50,9 @@ class Budget:
         """A request goes out now."""
         self._spent.append(self._now())
 
-    def stretch(self) -> float:
-        """Seconds for which wishes should gather, so that fewer writes go out: 0 while the budget is calm."""
-        used = 1 - self.left / self._size
-        return LONGEST_STRETCH * max(0.0, used - CALM_SHARE) / (1 - CALM_SHARE)
+    def pace(self) -> float:
+        """Seconds from one write of a writer to its next, so that what is left lasts for the window."""
+        return min(LONGEST_PACE, WINDOW / max(1, self.left))
 
     def _wait_for(self, calls: int) -> float:
         missing = calls - self.left

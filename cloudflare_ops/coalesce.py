@@ -5,6 +5,7 @@
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,7 +15,8 @@ from typing import Any, Generic, Never, TypeVar
 
 from fsm.errors import NotLeadingError, SessionError
 
-LINGER = 2.0  # seconds: no wish waits longer for others, unless the budget is short
+LINGER = 2.0  # seconds: nobody waits longer for somebody who is slow; a group that still grows goes on
+LONGEST = 10.0  # seconds: no wish waits longer for others, unless the budget is short
 
 W = TypeVar("W")
 
@@ -100,9 +102,9 @@ class Ticket(Generic[W]):
 class Group(Generic[W]):
     """One writer for many wishes: one write at a time, each for everybody who has wished by then.
 
-    A write goes out when no runnable session can still add to it, at most `LINGER` seconds after its first wish, and
-    not before wishes have gathered for `stretch()` seconds. `write` sets the tickets' errors; what it raises is
-    everybody's who has none.
+    A write goes out when no runnable session can still add to it, at most `LINGER` seconds after its latest wish and
+    `LONGEST` after its first, and not within `pace()` seconds of the write before: a lone wish goes at once. `write`
+    sets the tickets' errors; what it raises is everybody's who has none.
     """
 
     def __init__(
@@ -111,12 +113,13 @@ class Group(Generic[W]):
         *,
         census: Census,
         now: Callable[[], float],
-        stretch: Callable[[], float] = lambda: 0.0,
+        pace: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._write = write
         self._census = census
         self._now = now
-        self._stretch = stretch
+        self._pace = pace
+        self._began = -math.inf  # the write before
         self._waiting: list[Ticket[W]] = []
         self._wished = asyncio.Event()
 
@@ -147,14 +150,21 @@ class Group(Generic[W]):
             self._settle([*batch, *self._waiting], NotLeadingError())
 
     async def _gather(self) -> None:
-        first = self._waiting[0].joined
-        if (pause := first + self._stretch() - self._now()) > 0:
+        if (pause := self._began + self._pace() - self._now()) > 0:
             await asyncio.sleep(pause)
-        try:
-            async with asyncio.timeout(max(0.0, first + LINGER - self._now())):
-                await self._census.quiet()
-        except TimeoutError:
-            pass  # somebody is busy with something slow: the others have waited long enough
+        while (patience := self._patience()) > 0:
+            try:
+                async with asyncio.timeout(patience):
+                    await self._census.quiet()
+                    break
+            except TimeoutError:
+                pass  # the others have waited long enough, unless one has come meanwhile
+        self._began = self._now()
+
+    def _patience(self) -> float:
+        """Seconds until those who have wished have waited long enough for somebody who is busy with something slow."""
+        first, latest = self._waiting[0].joined, self._waiting[-1].joined
+        return min(latest + LINGER, first + LONGEST) - self._now()
 
     async def _carry_out(self, batch: Sequence[Ticket[W]]) -> None:
         try:

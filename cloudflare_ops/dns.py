@@ -80,7 +80,7 @@ class Dns:
         # Lists and batches take turns, so that no list tells what was before a write that it overlapped.
         self._calling = asyncio.Lock()
         self._look = SharedLook(self._list, seen=lambda: self._zone.began, census=census, now=now)
-        self._group: Group[Wish] = Group(self._write, census=census, now=now, stretch=client.budget.stretch)
+        self._group: Group[Wish] = Group(self._write, census=census, now=now, pace=client.budget.pace)
 
     def sight(self, session: str, wanted: tuple[DnsRecord, ...]) -> Sight:
         return self._zone.sight(session, wanted)

@@ -83,7 +83,7 @@ class Tunnel:
         # Reads and writes take turns, so that no read tells what was before a write that it overlapped.
         self._calling = asyncio.Lock()
         self._look = SharedLook(self._observe, seen=self._began, census=census, now=now)
-        self._group: Group[Wish] = Group(self._write, census=census, now=now, stretch=client.budget.stretch)
+        self._group: Group[Wish] = Group(self._write, census=census, now=now, pace=client.budget.pace)
 
     def sight(self, session: str, wanted: tuple[TunnelRule, ...], recorded: tuple[TunnelRule, ...]) -> Sight:
         if self._document is None:

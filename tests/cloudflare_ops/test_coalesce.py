@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cloudflare_ops.coalesce import LINGER, Census, Group, SharedLook, Ticket
+from cloudflare_ops.coalesce import LINGER, LONGEST, Census, Group, SharedLook, Ticket
 from fsm.errors import NotLeadingError, TransientError
 from fsm.observation import NEVER
 from tests.k8s.virtual import now, virtual
@@ -16,15 +16,17 @@ OOPS = TransientError("Oops", "no")
 class Writer:
     """Notes what is written together; a wish below zero fails."""
 
-    def __init__(self, *, stretch: float = 0.0) -> None:
+    def __init__(self, *, pace: float = 0.0) -> None:
         self.census = Census()
         self.writes: list[list[int]] = []
+        self.begun: list[float] = []
         self.error: Exception | None = None
-        self.group: Group[int] = Group(self.write, census=self.census, now=now, stretch=lambda: stretch)
+        self.group: Group[int] = Group(self.write, census=self.census, now=now, pace=lambda: pace)
         self.task = asyncio.create_task(self.group.run())
 
     async def write(self, tickets: Sequence[Ticket[int]]) -> None:
         self.writes.append([ticket.wish for ticket in tickets])
+        self.begun.append(now())
         await asyncio.sleep(1)
         if self.error is not None:
             raise self.error
@@ -54,8 +56,20 @@ async def test_a_write_waits_for_whoever_can_still_add_and_for_nobody_else() -> 
 @virtual
 async def test_a_slow_session_delays_the_others_by_two_seconds_at_most() -> None:
     writer = Writer()
-    await asyncio.gather(writer.session(1), writer.session(2, work=1), writer.session(3, work=LINGER + 0.1))
+    begin = now()
+    await asyncio.gather(writer.session(1), writer.session(2, work=1), writer.session(3, work=1 + LINGER + 0.1))
     assert writer.writes == [[1, 2], [3]]
+    assert writer.begun == [begin + 1 + LINGER, begin + 1 + LINGER + 1]
+    await writer.stop()
+
+
+@virtual
+async def test_a_group_that_grows_goes_on_but_no_wish_waits_for_others_longer_than_ten_seconds() -> None:
+    writer = Writer()
+    begin = now()
+    await asyncio.gather(*(writer.session(number, work=number * 1.5) for number in range(10)))
+    assert writer.writes == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9]]
+    assert writer.begun == [begin + LONGEST, begin + 13.5]
     await writer.stop()
 
 
@@ -95,12 +109,13 @@ async def test_a_wish_that_came_during_a_write_waits_for_those_whom_that_write_w
 
 
 @virtual
-async def test_wishes_gather_for_as_long_as_the_budget_asks() -> None:
-    writer = Writer(stretch=20.0)
-    began = now()
-    await asyncio.gather(writer.session(1), writer.session(2, work=15))
-    assert writer.writes == [[1, 2]]
-    assert now() - began == pytest.approx(21)
+async def test_a_lone_wish_goes_at_once_and_the_next_ones_gather_until_the_budget_allows_a_write() -> None:
+    writer = Writer(pace=20.0)
+    begin = now()
+    await writer.session(1)
+    await asyncio.gather(writer.session(2, work=5), writer.session(3, work=15))
+    assert writer.writes == [[1], [2, 3]]
+    assert writer.begun == [begin, begin + 20]
     await writer.stop()
 
 
@@ -121,12 +136,13 @@ async def test_one_wish_fails_alone_and_a_cancelled_caller_harms_nobody() -> Non
 
 @virtual
 async def test_a_wish_cancelled_before_the_write_is_not_written() -> None:
-    writer = Writer(stretch=5)
+    writer = Writer(pace=5)
+    await writer.session(0)
     caller, other = asyncio.create_task(writer.session(1)), asyncio.create_task(writer.session(2))
     await asyncio.sleep(1)
     caller.cancel()
     await other
-    assert writer.writes == [[2]]
+    assert writer.writes == [[0], [2]]
     await writer.stop()
 
 
