@@ -15,7 +15,8 @@ from cloudflare_ops.ingress import catches
 from cloudflare_ops.transport import Reply
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.envelope import Request
-from tests.property.simulation.eyes import LONG_AGO, MOMENT, WINDOW, Eyes
+from sandbox.cloudflare.tunnels import Tunnel
+from tests.property.simulation.eyes import LONG_AGO, MOMENT, WINDOW, Eyes, rules_of
 
 DOCUMENT_AGE = 2.0 + 0.5  # seconds from the end of a read to the write: the product's limit and one way
 BUDGET_WINDOW = 300.0  # seconds
@@ -128,13 +129,14 @@ class CloudflareMonitor(Eyes):
             return
         self.note()
         records = {record["id"]: dict(record) for record in self.world.records.all()}
-        foreign, version = self.foreign_part(self.world.tunnel.config), self.world.tunnel.version
+        tunnel = self.world.tunnels[self.settings[replica].cf_tunnel_id]
+        foreign, version = self.foreign_part(tunnel.config), tunnel.version
         yield
         self.writes += 1
         self.tell(f"replica {replica}", _short(request))
         self._check_records(replica, records)
-        if self.world.tunnel.version != version:
-            self._check_document(replica, foreign)
+        if tunnel.version != version:
+            self._check_document(replica, tunnel, foreign)
         self.note()
 
     def _check_records(self, replica: int, before: dict[str, Any]) -> None:
@@ -149,7 +151,8 @@ class CloudflareMonitor(Eyes):
     def _check_record_touched(self, replica: int, record: Any, after: Any) -> None:
         name, what = record["name"], "changed" if after else "removed"
         comment = str(record["comment"] or "")
-        is_ours = ownership.parse(comment) in self.owners(replica)
+        own = self.settings[replica].profile.tunnel_target
+        is_ours = ownership.parse(comment) in self.owners(replica) and record["content"] == own
         is_adopted = bool(after) and comment == ownership.ORIGINAL_COMMENT
         since, _ = self.foreign_records.get(record["id"], (LONG_AGO, None))
         is_old = self.now() - since > WINDOW and self.is_fair(replica)
@@ -158,14 +161,14 @@ class CloudflareMonitor(Eyes):
         if not after and session:
             self.check_dead(replica, session, f"the record {name}", name)
 
-    def _check_document(self, replica: int, foreign: str) -> None:
-        after = self.rules()
+    def _check_document(self, replica: int, tunnel: Tunnel, foreign: str) -> None:
+        after = rules_of(tunnel)
         for place, rule in enumerate(after):
             if not self.is_foreign_rule(rule):
                 shadows = [wide for wide in after[:place] if "*" in str(wide.get("hostname") or "*")]
                 hidden = any(catches(wide.get("hostname"), rule["hostname"]) for wide in shadows)
                 self.must(not hidden, f"replica {replica} put {rule['hostname']} behind a wildcard")
-        if self.foreign_part(self.world.tunnel.config) != foreign:
+        if self.foreign_part(tunnel.config) != foreign:
             # Cloudflare has no precondition: an edit between read and write is lost, and has to be reported.
             self.lost_edits += 1
             self.tell("world", "a foreign edit between read and write was overwritten")

@@ -10,6 +10,7 @@ from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
 from fsm.desired import desired
 from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
+from tests.property.simulation import moving
 from tests.property.simulation.names import CROWD, FOREIGN_SERVICE, HASHES, NEIGHBOUR
 from tests.property.simulation.simulation import Replica, Simulation
 
@@ -20,8 +21,7 @@ def let_the_faults_stop(sim: Simulation) -> None:
     """Everybody is well, reachable, and runs with the newest settings; Pods that are going are gone."""
     sim.monitor.tell("fate", "all faults stop")
     sim.calm()
-    if sim.random.random() < 0.5:
-        sim.raise_quota()
+    _let_people_help(sim)
     for replica in sim.replicas:
         if replica.is_paused:
             sim.resume(replica)
@@ -35,6 +35,13 @@ def let_the_faults_stop(sim: Simulation) -> None:
                 sim.end_pods(session)
             if session != NEIGHBOUR:
                 sim.relabel(session, "opencode-router")
+
+
+def _let_people_help(sim: Simulation) -> None:
+    if sim.random.random() < 0.5:
+        sim.raise_quota()
+    if sim.random.random() < 0.5:
+        moving.remove_stranded(sim)
 
 
 def what_is_wrong(sim: Simulation) -> list[str]:
@@ -78,22 +85,25 @@ def ours_left(sim: Simulation) -> dict[str, set[str]]:
 
 
 def _records(sim: Simulation) -> Iterator[tuple[str, str, str]]:
+    stranded = moving.stranded(sim)
     for record in sim.world.records.all():
         session = hash_of_hostname(str(record["name"]))
         is_ours = record["id"] not in sim.monitor.foreign_records and record["comment"] != ORIGINAL_COMMENT
-        if session and is_ours:
+        if session and is_ours and record not in stranded:
             yield "record", record["name"], session
 
 
 def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
-    live = live_sessions(sim)
+    live, stranded = live_sessions(sim), moving.stranded(sim)
     for rule in sim.monitor.rules():
         session = hash_of_hostname(str(rule.get("hostname")))
         own = plain(rule)
         if session and own and not sim.monitor.is_foreign_rule(rule):
             # A record that is not ours stands for a rule that is not ours.
             is_claimed = any(
-                record["id"] in sim.monitor.foreign_records or record["comment"] == ORIGINAL_COMMENT
+                record["id"] in sim.monitor.foreign_records
+                or record["comment"] == ORIGINAL_COMMENT
+                or record in stranded
                 for record in sim.world.records.at(own.hostname)
             )
             is_former = own.service in sim.former_services
@@ -125,7 +135,8 @@ def _problems_of(sim: Simulation, session: str) -> set[str]:
     """The reasons that a session may give for not being Ready; empty when it has to be."""
     name, problems = sim.hostname_of(session), set()
     records = sim.world.records.at(name)
-    if any(record["id"] in sim.monitor.foreign_records for record in records):
+    stranded = moving.stranded(sim)
+    if any(record["id"] in sim.monitor.foreign_records or record in stranded for record in records):
         problems.add("RecordConflict")
     rules = [plain(rule) for rule in sim.monitor.rules() if rule.get("hostname") == name]
     services = {rule.service if rule else FOREIGN_SERVICE for rule in rules}

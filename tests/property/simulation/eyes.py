@@ -12,6 +12,7 @@ from cloudflare_ops.ingress import plain
 from controller.settings import Settings
 from fsm.desired import desired
 from fsm.session import HASH_LABEL, Profile, hash_of_hostname
+from sandbox.cloudflare.tunnels import Tunnel
 from sandbox.cloudflare.world import World
 from sandbox.kubernetes.api import Api
 from tests.property.simulation.names import NEIGHBOUR, NEIGHBOUR_SERVICE
@@ -64,7 +65,7 @@ class Eyes:
         """Remember what is there now: called around every change in the world."""
         now = self.now()
         there = {("dns", str(record["name"])): repr(record) for record in self.world.records.all()}
-        there |= {("rule", str(rule.get("hostname"))): repr(rule) for rule in self.rules()}
+        there |= {("rule", str(rule.get("hostname"))): repr(rule) for rule in self.all_rules()}
         there |= {("route", name): "" for name in self.routes()}
         for key, text in there.items():
             self.there[key] = now
@@ -79,8 +80,12 @@ class Eyes:
         self.live_since = {session: self.live_since.get(session, now) for session in live}
 
     def rules(self) -> list[dict[str, Any]]:
-        """The tunnel's rules."""
-        return list((self.world.tunnel.config or {}).get("ingress") or ())
+        """The rules of the tunnel that is used now."""
+        return rules_of(self.world.tunnel)
+
+    def all_rules(self) -> list[dict[str, Any]]:
+        """The rules of a former tunnel (who still has it writes there) and of the one that is used now."""
+        return [rule for tunnel in self.world.tunnels.values() for rule in rules_of(tunnel)]
 
     def routes(self) -> dict[str, Any]:
         """IngressRoutes by name."""
@@ -141,6 +146,11 @@ class Eyes:
         if not holds:
             self.violations.append(f"{self.now() - 1000:.2f} s: {otherwise}")
             self.tell("VIOLATION", otherwise)
+
+
+def rules_of(tunnel: Tunnel) -> list[dict[str, Any]]:
+    """What is in a tunnel's document."""
+    return list((tunnel.config or {}).get("ingress") or ())
 
 
 def _is_of(settings: Settings, session: str) -> bool:

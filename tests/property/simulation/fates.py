@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 
+from tests.property.simulation import moving
 from tests.property.simulation.simulation import Replica, Simulation
 
 
@@ -187,11 +188,19 @@ def _changed(**changes: str) -> Callable[[Simulation, float], None]:
     return change
 
 
+def _moved(sim: Simulation, pause: float) -> None:
+    moving.move(sim)
+    for neighbour in sim.alive(is_neighbour=True):
+        sim.terminate(neighbour)
+    _rolled_out(sim, pause)
+
+
 CHANGES: Mapping[str, Callable[[Simulation, float], None]] = {
     "suffix": _changed(ROUTE_SUFFIX="-x"),
     "suffix, back": _changed(ROUTE_SUFFIX="-oc"),
     "service": _changed(ROUTER_SERVICE_URL="http://other.svc:80"),
     "owner": _changed(OWNER_ID="second"),
+    "tunnel": _moved,
     "selector": _changed(POD_LABEL_SELECTOR="app.kubernetes.io/managed-by in (opencode-router,other)"),
     "everything": _changed(ROUTE_SUFFIX="-y", ROUTER_SERVICE_URL="http://third.svc:80", OWNER_ID="third"),
 }
