@@ -13,7 +13,7 @@ PACKAGES := .venv/.packages
 PROJECT := .venv/.project
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test test-fast bench demo diagram lock image-check clean
+.PHONY: help setup lint test test-fast soak bench demo diagram lock image-check clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -44,6 +44,9 @@ test: setup ## Every test, also on a real control plane (built once, about six m
 
 test-fast: setup ## Every test that needs no control plane
 	$(BIN)/pytest -m "not cluster"
+
+soak: setup ## Stories of the simulation on every core, 20,000 (hours) or EXAMPLES=n; SEED=s EXAMPLES=n plays a chunk again
+	$(BIN)/python -m tests.property.simulation.soak $(or $(EXAMPLES),20000) $(SEED)
 
 bench: setup ## What it costs, beside what is inevitable: half an hour; QUICK=1 two minutes, JSON=path, PLOT=path
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))

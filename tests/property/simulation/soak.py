@@ -4,7 +4,7 @@ It fails when a story does, and when some await of the product or some move of t
 is long enough to see all of them. Each chunk has a seed, which is told when it fails: `SEED=… EXAMPLES=…` repeats it.
 """
 
-import os
+import argparse
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -19,9 +19,13 @@ ENOUGH = 2_000  # stories that see every await and every move
 
 def main() -> int:
     """Returns the exit code."""
-    examples = int(os.environ.get("EXAMPLES", "20000"))
-    if seed := os.environ.get("SEED"):
-        return _told(play(int(seed), examples)[1])
+    parser = argparse.ArgumentParser(prog="soak", description="Play stories of the simulation on every core.")
+    parser.add_argument("examples", type=int, help="how many stories")
+    parser.add_argument("seed", type=int, nargs="?", help="of the one chunk to play again")
+    asked = parser.parse_args()
+    examples: int = asked.examples
+    if asked.seed is not None:
+        return _told(play(asked.seed, examples)[1])
     seeds = Random()
     sizes = [min(CHUNK, examples - done) for done in range(0, examples, CHUNK)]
     tally, failures, begun = Tally(), [], time.monotonic()
