@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from controller.queue import BUG_PAUSE, Queue
+from controller.queue import BUG_PAUSE, PLACES, Queue
 from tests.controller.world import NoCensus
 
 
@@ -46,6 +46,41 @@ async def test_a_session_that_hangs_holds_up_no_other() -> None:
     assert "bad" not in seen
     stuck.set()
     await queue.idle()
+
+
+async def test_what_is_more_than_there_are_places_waits_in_line_and_nothing_is_lost() -> None:
+    begun: list[str] = []
+    gate = asyncio.Event()
+
+    async def handle(session: str) -> None:
+        begun.append(session)
+        await gate.wait()
+
+    queue = Queue(handle, NoCensus())
+    sessions = [str(number) for number in range(2 * PLACES + 1)]
+    for session in (*sessions, *sessions):
+        queue.add(session)
+    await asyncio.sleep(0)
+    assert begun == sessions[:PLACES]
+    gate.set()
+    await queue.idle()
+    # Those that were handled meanwhile come once more, after the ones that waited.
+    assert begun == [*sessions, *sessions[:PLACES]]
+
+
+async def test_who_waits_for_a_place_when_the_queue_stops_is_not_begun() -> None:
+    begun: list[str] = []
+
+    async def handle(session: str) -> None:
+        begun.append(session)
+        await asyncio.Event().wait()
+
+    queue = Queue(handle, NoCensus())
+    for number in range(PLACES + 1):
+        queue.add(str(number))
+    await asyncio.sleep(0)
+    await queue.stop()
+    assert len(begun) == PLACES
 
 
 async def test_the_handler_says_when_to_look_again_and_an_event_comes_first() -> None:
