@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import rows
+from bench import process, rows
+from bench.compare import compared
 from bench.figures import OBVIOUS, OPERATOR, Figure, as_json, floor_of_burst, table
 from bench.ground import real, sandboxed
 from bench.plot import svg
@@ -44,14 +45,15 @@ async def _measured(*, quick: bool, only: str) -> list[Figure]:
         print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
     else:
         find_programs()
+    bare = await process.bare()
     figures: list[Figure] = []
     for number, plan in enumerate(plans, 1):
         row = plan.row
         print(
             f"{number}/{len(plans)} {row.what}, {row.sessions:,} sessions, {row.latency} ms, {row.who}", file=sys.stderr
         )
-        figures += await rows.measured(plan, sandboxed if quick else real)
-    return figures
+        figures += await rows.measured(plan, sandboxed if quick else real, bare)
+    return figures + compared(figures)
 
 
 def _plot(figures: Sequence[Figure]) -> str:

@@ -56,6 +56,28 @@ def as_json(figures: Iterable[Figure]) -> list[dict[str, Any]]:
     ]
 
 
+SHARE = 0.2  # of a core: 200 millicores
+WRITES_CPU = 0.010  # seconds of CPU for a session's eight requests to Kubernetes
+ONE_AFTER_THE_OTHER = (
+    3  # calls, each after the one before, besides the batches: zone, list, PUT (the GET goes with the list)
+)
+
+
+def speed(row: Row) -> float:
+    """How much of a core it has."""
+    return SHARE if row.who == HELD else 1.0
+
+
+def floor_of_calls(row: Row, calls: int) -> float:
+    """Seconds for so many calls to Cloudflare, one after the other."""
+    return calls * row.latency / 1000
+
+
+def floor_of_work(row: Row, sessions: float) -> float:
+    """Seconds for the eight requests of so many sessions, on the one core that one process can use."""
+    return sessions * WRITES_CPU / speed(row)
+
+
 HEAD = ("what", "sessions", "latency", "figure", "measured", "unit", "floor", "× floor", "obvious way", "goal", "")
 
 

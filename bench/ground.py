@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import aiohttp
 
+from bench.process import Bare
 from fsm.session import hash_of_hostname
 from sandbox import operators
 from sandbox import stage as stages
@@ -37,14 +39,30 @@ VERBS = {"create": "POST", "update": "PUT", "get": "GET", "list": "GET"}
 Asked = Counter[str]  # "PATCH pods/status" -> how often; watches and the lease are left out
 
 
+class Depth(NamedTuple):
+    """How much time a row is given: seconds without any move that count as rest, repetitions of a start, minutes of
+    rest that are watched with 100 sessions or fewer."""
+
+    quiet: float
+    starts: int
+    minutes: int
+
+
+# The first is longer than wishes gather, and than a pause after a failed look; the second than a lone session lingers.
+THOROUGH, HASTY = Depth(quiet=11.0, starts=3, minutes=60), Depth(quiet=3.0, starts=1, minutes=4)
+
+
 @dataclass(frozen=True)
 class Ground:
-    """`environment` is what a program needs for its Kubernetes; `asked` what programs have asked of it so far."""
+    """`environment` is what a program needs for its Kubernetes; `asked` what programs have asked of it so far; `bare`
+    what none of them can go below."""
 
     stage: Stage
     kube: KubeClient
     environment: Mapping[str, str]
     asked: Callable[[], Awaitable[Asked]]
+    bare: Bare
+    depth: Depth
 
     @property
     def cloudflare(self) -> Switchboard:
@@ -68,23 +86,27 @@ class Ground:
         """Make the Pods of these sessions, as fast as it goes."""
         await _all(map(self.kube.create_session, sessions))
 
+    async def touch(self, sessions: Iterable[str], note: str) -> None:
+        """Change an annotation of each of these Pods, as the router does once a minute."""
+        await _all(self.kube.annotate(session, {"opencode.ai/last-activity": note}) for session in sessions)
+
     async def delete(self, sessions: Iterable[str]) -> None:
         """Delete the Pods of these sessions, as fast as it goes."""
         await _all(map(self.kube.delete_session, sessions))
 
 
-Open = Callable[[], AbstractAsyncContextManager[Ground]]
+Open = Callable[[Bare], AbstractAsyncContextManager[Ground]]
 
 
 @asynccontextmanager
-async def sandboxed() -> AsyncIterator[Ground]:
+async def sandboxed(bare: Bare) -> AsyncIterator[Ground]:
     """Both APIs are the sandbox's."""
     async with _stage() as stage:
-        yield Ground(stage, stage.kube, {}, partial(asked_of_sandbox, stage.kube))
+        yield Ground(stage, stage.kube, {}, partial(asked_of_sandbox, stage.kube), bare, HASTY)
 
 
 @asynccontextmanager
-async def real() -> AsyncIterator[Ground]:
+async def real(bare: Bare) -> AsyncIterator[Ground]:
     """Kubernetes is kube-apiserver with etcd; programs have exactly the rights of deploy/. Its audit log counts."""
     with control_plane() as cluster:
         namespace = NAMESPACE
@@ -98,7 +120,7 @@ async def real() -> AsyncIterator[Ground]:
             return _counted(Asked(map(_audited, events)))
 
         async with _stage() as stage, _administrator(cluster) as http:
-            yield Ground(stage, KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}, asked)
+            yield Ground(stage, KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}, asked, bare, THOROUGH)
 
 
 @asynccontextmanager

@@ -8,17 +8,18 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Never
 
+from bench.figures import SHARE
 from controller.background import background
 from sandbox.operators import Replica
 
 TICK = os.sysconf("SC_CLK_TCK")
 PERIOD = 0.1  # seconds: the period of a CPU limit in Kubernetes
-SHARE = 0.2  # of a core: 200 millicores
 LOOK = 0.005  # seconds
 
 
@@ -42,37 +43,70 @@ def memory(replica: Replica) -> Memory:
     return Memory(int(sizes["VmRSS"]) / 1024, int(sizes["VmHWM"]) / 1024)
 
 
-async def cpu_of_imports() -> float:
-    """Seconds of CPU for the operator's modules and those that they need, and nothing else."""
-    command = (sys.executable, "-c", "import time, controller.app; print(time.process_time())")
-    program = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-    output, _ = await program.communicate()
-    return float(output)
+class Bare(NamedTuple):
+    """What a process takes that only imports the operator's modules: seconds of CPU, MiB. Nothing can be below it."""
+
+    cpu: float
+    memory: float
+
+
+_IMPORTS = """
+import re, time, controller.app
+print(time.process_time(), re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
+"""
+
+
+async def bare() -> Bare:
+    """Measured now, with the bytecode compiled."""
+    for _ in range(2):
+        program = await asyncio.create_subprocess_exec(sys.executable, "-c", _IMPORTS, stdout=asyncio.subprocess.PIPE)
+        output, _ = await program.communicate()
+    seconds, size = output.split()
+    return Bare(float(seconds), int(size) / 1024)
 
 
 @asynccontextmanager
-async def held(replica: Replica) -> AsyncIterator[None]:
-    """For as long as the block lasts it gets `SHARE` of a core: stopped whenever it has used more, until that is paid.
+async def held(replicas: Sequence[Replica]) -> AsyncIterator[None]:
+    """For as long as the block lasts each of them, from its start, gets `SHARE` of a core: stopped whenever it has used
+    more, until that is paid.
 
     A cgroup's quota does the same; this needs no rights and works everywhere. It is told in the table.
     """
-    async with background(lambda: _hold(replica)):
+    async with background(lambda: _hold(replicas)):
         yield
-    replica.send(signal.SIGCONT)
+    for replica in replicas:
+        replica.send(signal.SIGCONT)
 
 
-async def _hold(replica: Replica) -> Never:
+async def _hold(replicas: Sequence[Replica]) -> Never:
     clock = asyncio.get_running_loop().time
-    free_at = clock()  # when what it has used so far is paid for
-    spent = _run_time(replica)
+    accounts: dict[int, _Account] = {}
     while True:
-        before, spent = spent, _run_time(replica)
+        for replica in replicas:
+            if replica.is_running:
+                account = accounts.setdefault(replica.process.pid, _Account(clock()))
+                replica.send(signal.SIGSTOP if account.owes(_run_time(replica), clock()) else signal.SIGCONT)
+        await asyncio.sleep(LOOK)
+
+
+@dataclass
+class _Account:
+    """`free_at` is when what it has used so far, `spent` seconds of CPU, is paid for."""
+
+    free_at: float
+    spent: float = 0.0
+
+    def owes(self, spent: float, now: float) -> bool:
+        """Whether it has to stand still now."""
         # What it did not use is lost after a period; what it had too much, because we looked late, is paid back.
-        free_at = max(free_at, clock() - PERIOD) + (spent - before) / SHARE
-        replica.send(signal.SIGSTOP if free_at > clock() else signal.SIGCONT)
-        await asyncio.sleep(max(LOOK, free_at - clock()))
+        self.free_at = max(self.free_at, now - PERIOD) + (spent - self.spent) / SHARE
+        self.spent = spent
+        return self.free_at > now
 
 
 def _run_time(replica: Replica) -> float:
-    """Seconds of CPU of its main thread, to the nanosecond."""
-    return int(Path(f"/proc/{replica.process.pid}/schedstat").read_text().split()[0]) / 1e9
+    """Seconds of CPU of its main thread, to the nanosecond; 0 when it has just ended."""
+    try:
+        return int(Path(f"/proc/{replica.process.pid}/schedstat").read_text().split()[0]) / 1e9
+    except OSError:
+        return 0.0

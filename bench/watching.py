@@ -10,7 +10,6 @@ from fsm.session import HASH_LABEL
 from sandbox.kubeclient import ours
 
 LOOK = 0.005  # seconds
-QUIET = 11.0  # seconds without a call or a change: longer than wishes gather, and than a pause after a failed look
 WITHIN = 1800.0  # seconds until a row is given up
 
 Clock = Callable[[], float]
@@ -41,9 +40,9 @@ class Diary:
         await until(lambda: wanted <= self.ready.keys())
 
     async def until_quiet(self) -> None:
-        """Return once nothing has been asked of Cloudflare and no Pod has changed for `QUIET` seconds."""
+        """Return once nothing has been asked of Cloudflare and no Pod has changed for so long that it is rest."""
         before, since = self._state(), self._clock()
-        while self._clock() - since < QUIET:
+        while self._clock() - since < self._ground.depth.quiet:
             await asyncio.sleep(0.1)
             if self._state() != before:
                 before, since = self._state(), self._clock()

@@ -1,0 +1,55 @@
+"""What follows from several rows: how things grow with the sessions, and what bad ones cost the others. Pure.
+
+`__main__` adds these figures to the measured ones.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+from bench.figures import HELD, OPERATOR, Figure, Row
+
+FEW, MOST = 100, 5000  # sessions between which growth is told
+LATENCY = 50  # ms
+# Of a figure that grows in proportion; time and CPU are measured, and no machine is the same twice.
+LINEAR, ALMOST = 1.0, 1.05
+GROWTH = 20.0  # KiB per session
+BAD_CALLS, BAD_TIME = 2.0, 1.2  # times the same burst without bad ones
+
+
+def compared(figures: Sequence[Figure]) -> list[Figure]:
+    """As many as the rows allow."""
+    return [*_growth(figures), *_neighbours(figures, OPERATOR), *_neighbours(figures, HELD)]
+
+
+def _growth(figures: Sequence[Figure]) -> Iterator[Figure]:
+    """Exponents: 1 is in proportion to the sessions, 2 would be their square."""
+    few, most = (_of(figures, Row("burst", sessions, LATENCY)) for sessions in (FEW, MOST))
+    if not (few and most):
+        return
+    row = Row(f"growth from {FEW}", MOST, LATENCY)
+    for name, each, goal in (
+        ("Cloudflare calls", False, LINEAR),
+        ("Kubernetes calls per session", True, LINEAR),
+        ("CPU per session", True, ALMOST),
+        ("to Ready, max", False, ALMOST),
+    ):
+        times = most[name] / few[name] * (MOST / FEW if each else 1)
+        yield Figure(row, f"exponent of {name.removesuffix(' per session')}", math.log(times, MOST / FEW), "", 1, goal)
+    kib = (most["memory at most"] - few["memory at most"]) * 1024 / (MOST - FEW)
+    yield Figure(row, "memory for each session", kib, "KiB", 0, GROWTH)
+
+
+def _neighbours(figures: Sequence[Figure], who: str) -> Iterator[Figure]:
+    """Beside the same burst without bad ones."""
+    for row in dict.fromkeys(figure.row for figure in figures if figure.row.what.startswith("5 %")):
+        alone = _of(figures, Row("burst", row.sessions, row.latency, who))
+        if row.who == who and alone:
+            found = _of(figures, row)
+            names = (("calls", "Cloudflare calls", BAD_CALLS), ("time of the good ones", "to Ready, p95", BAD_TIME))
+            for told, name, goal in names:
+                times = found[name] / alone[name]
+                yield Figure(row, f"{told}, times those without", times, "", 1, goal if who == OPERATOR else None)
+
+
+def _of(figures: Iterable[Figure], row: Row) -> dict[str, float]:
+    return {figure.name: figure.value for figure in figures if figure.row == row}
