@@ -40,7 +40,7 @@ def with_metadata(item: Json, **values: Any) -> Json:
 
 def stamp(now: float) -> str:
     """Unix seconds as metav1.Time."""
-    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(int(now), UTC).isoformat().replace("+00:00", "Z")
 
 
 def seconds(text: str) -> float:

@@ -1,13 +1,12 @@
 """`cloudflare_ops.transport.Transport` without a wire: the sandbox's pure world behind the simulated network."""
 
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloudflare_ops.transport import NoReplyError, Reply
 from sandbox.cloudflare.envelope import Request
 from sandbox.cloudflare.world import TOKEN, World
-from tests.property.simulation.loop import REPLICA
+from tests.property.simulation.loop import REPLICA, copied
 from tests.property.simulation.monitor import Monitor
 from tests.property.simulation.network import Fault, FaultyError, LostError, Network
 
@@ -37,7 +36,7 @@ class SimulatedTransport:
         del timeout  # the client has its own
         replica = REPLICA.get()
         query = {key: str(value) for key, value in (params or {}).items()}
-        request = Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}, _copy(body))
+        request = Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}, copied(body))
         asked = self._monitor.cloudflare_asked(replica, request)
         try:
             reply = await self._network.exchange("cloudflare", lambda: self._effect(replica, request), _cut_short)
@@ -56,7 +55,7 @@ class SimulatedTransport:
         with self._monitor.cloudflare_effect(replica, request):
             answer = self._world.handle(request, self._wall())
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        return Reply(answer.status, headers, _copy(answer.body))
+        return Reply(answer.status, headers, copied(answer.body))
 
 
 def _faulty(fault: Fault) -> Reply:
@@ -72,7 +71,3 @@ def _cut_short(reply: Reply) -> Reply:
     if isinstance(body.get("result"), list):
         body = body | {"result": body["result"][: len(body["result"]) // 2]}
     return Reply(reply.status, reply.headers, body)
-
-
-def _copy(body: object) -> Any:
-    return json.loads(json.dumps(body))

@@ -12,7 +12,7 @@ from k8s import errors
 from k8s.client import JSON, Object, Query
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.requests import Request, Response, Stream
-from tests.property.simulation.loop import REPLICA
+from tests.property.simulation.loop import REPLICA, copied
 from tests.property.simulation.monitor import Monitor
 from tests.property.simulation.network import Fault, FaultyError, LostError, Network
 
@@ -126,7 +126,7 @@ class SimulatedKube:
         if self._troubles.delay:
             await asyncio.sleep(self._troubles.delay)
         times = 2 if self._troubles.disturb and self._troubles.disturb.popleft() == "duplicate" else 1
-        return [json.loads(json.dumps(event))] * times
+        return [copied(event)] * times
 
 
 def _success(request: Request, answer: Response | Stream) -> Object:
@@ -140,8 +140,8 @@ def _success(request: Request, answer: Response | Stream) -> Object:
 
 
 def _body(answer: Response) -> Object:
-    copied = json.loads(json.dumps(answer.body))
-    return copied if isinstance(copied, dict) else {}
+    body = copied(answer.body)
+    return body if isinstance(body, dict) else {}
 
 
 def _faulty(method: str, path: str, fault: Fault) -> Exception:

@@ -6,6 +6,7 @@ Each replica's tasks run in a context that names the replica (`REPLICA`), so tha
 
 import asyncio
 import heapq
+import marshal
 from contextvars import Context, ContextVar
 from random import Random
 from typing import Any
@@ -14,6 +15,12 @@ REPLICA: ContextVar[int] = ContextVar("REPLICA", default=-1)  # -1: the world it
 
 
 SPINNING = 100_000  # callbacks at one moment: hundreds are many
+
+
+def copied(document: Any) -> Any:
+    """A JSON document that nobody else has."""
+    # Half of the time of `json`; what is no JSON was never sent.
+    return marshal.loads(marshal.dumps(document))
 
 
 class StuckError(Exception):
