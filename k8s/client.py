@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from kubernetes.aio import config
@@ -142,7 +144,12 @@ async def connect(kubeconfig: str | None = None) -> AsyncGenerator[HttpKube, Non
     Raises:
         PermanentError: there is no configuration, or it cannot be read.
     """
-    async with ApiClient(await _configuration(kubeconfig)) as api:
+    settings = await _configuration(kubeconfig)
+    # The library asks the environment for a proxy and ~/.netrc for a password anew for each request, in a thread: a
+    # tenth of the CPU of a session. A proxy is asked for once; a password beside the token would only be refused.
+    settings.proxy = settings.proxy or _proxy_for(settings.host)
+    settings.client_session_kwargs = {"trust_env": False}
+    async with ApiClient(settings) as api:
         api.user_agent = MANAGER
         yield HttpKube(api)
 
@@ -158,6 +165,12 @@ async def _configuration(kubeconfig: str | None) -> Configuration:
         remedy = "run inside a Pod with a ServiceAccount, or set KUBECONFIG to a readable file"
         raise PermanentError("KubernetesUnconfigured", "no way to the API server is configured", remedy) from error
     return settings
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that HTTPS_PROXY and the like name for `url`, unless NO_PROXY excepts its host."""
+    server = urlsplit(url)
+    return None if proxy_bypass(server.hostname or "") else getproxies().get(server.scheme)
 
 
 def _is_in_cluster(settings: Configuration) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -228,3 +228,35 @@ async def test_inside_a_pod_its_service_account_is_used_first(tmp_path: Path, mo
         async with connect() as kube:
             await kube.request("GET", PODS)
     assert seen == ["bearer t0ken"]
+
+
+@pytest.mark.parametrize(("excepted", "hosts"), [("", ["kubernetes.example"]), ("kubernetes.example", [])])
+async def test_the_environment_s_proxy_is_used_unless_the_server_is_excepted(
+    excepted: str, hosts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(request.host)
+        return web.json_response({"kind": "PodList"})
+
+    async with serving(handler, tmp_path) as proxy:
+        monkeypatch.setenv("http_proxy", url(proxy))
+        monkeypatch.setenv("no_proxy", excepted)
+        async with connect(kubeconfig(tmp_path, "http://kubernetes.example")) as kube:
+            with suppress(TransientError):  # excepted, it cannot be found
+                await kube.request("GET", PODS)
+    assert seen == hosts
+
+
+async def test_a_netrc_file_of_the_user_puts_no_password_beside_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "netrc").write_text("default login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        return web.json_response({"authorization": request.headers["Authorization"]})
+
+    async with serving(handler, tmp_path) as kube:
+        assert await kube.request("GET", PODS) == {"authorization": "Bearer t0ken"}
