@@ -5,6 +5,7 @@ official client is used as transport alone (credentials, TLS, token refresh): it
 of the 128, its Watch hot-loops and hangs.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -118,21 +119,24 @@ class HttpKube:
                 raise errors.of_answer(_answer(call, response, content))
             yield response
         finally:
-            # A response that was read to its end has given its connection back already; close() then does nothing.
+            # One that was read to its end has given its connection back. Any other is cut off: nobody says goodbye to a
+            # server that may be dead.
+            if response.connection is not None and response.connection.transport is not None:
+                response.connection.transport.abort()
             response.close()
 
     async def _send(self, call: _Call) -> aiohttp.ClientResponse:
-        verb, url, headers, body, form = await self._api.param_serialize(
+        verb, url, headers, _, form = await self._api.param_serialize(
             call.method,
             call.path,
             query_params=list(call.query),
             header_params=dict(call.headers),
-            body=call.body,
             auth_settings=["BearerToken"],
         )
         # The library takes the token file as it is; a line break at its end would be refused as a header.
         clean = {name: str(value).strip() for name, value in headers.items()}
-        reply = await self._api.call_api(verb, url, clean, body, form, _request_timeout=call.limit)
+        # Our bodies are plain JSON: the library's search for its own models in them is left out.
+        reply = await self._api.call_api(verb, url, clean, call.body, form, _request_timeout=call.limit)
         response: aiohttp.ClientResponse = reply.response
         return response
 
@@ -152,6 +156,8 @@ async def connect(kubeconfig: str | None = None) -> AsyncGenerator[HttpKube, Non
     async with ApiClient(settings) as api:
         api.user_agent = MANAGER
         yield HttpKube(api)
+    # What was cut off is gone in the loop's next round.
+    await asyncio.sleep(0)
 
 
 async def _configuration(kubeconfig: str | None) -> Configuration:
