@@ -18,7 +18,6 @@ _T = TypeVar("_T")
 VERSION = "1"
 
 _MOST = 10**9 - 1  # of a count: a hand-edited million digits must not cost a second
-_STAMP = "%Y-%m-%dT%H:%M:%SZ"
 _VERSION, _STATE, _HOSTNAME, _SERVICE, _SINCE, _ATTEMPTS, _RETRY_AT, _LAST_ERROR, _POD_UID, _REVISION = (
     PREFIX + key
     for key in (
@@ -119,8 +118,9 @@ def _count(text: str) -> int:
 
 
 def _time(text: str) -> datetime:
-    parsed = datetime.strptime(text, _STAMP).replace(tzinfo=UTC)
-    if _stamp(parsed) != text:
+    # Not strptime: it takes ten times as long. What the parser takes besides our form does not come out the same.
+    parsed = datetime.fromisoformat(text)
+    if not text.endswith("Z") or _stamp(parsed) != text:
         raise ValueError(text)
     return parsed
 
