@@ -5,8 +5,12 @@
 
 from collections.abc import Callable, Mapping
 
+from fsm.session import PREFIX
 from tests.property.simulation import moving
 from tests.property.simulation.simulation import Replica, Simulation
+
+WATCHED = 400  # handfuls of callbacks: more than a session needs to become Ready
+SETTLED, LOOK = 20.0, 65.0  # seconds until a session is Ready, and from one look at everything to the next
 
 
 def _killed(sim: Simulation, replica: Replica, pause: float) -> None:
@@ -73,6 +77,17 @@ REPLICA_FATES: Mapping[str, Callable[[Simulation, Replica, float], None]] = {
     "taken over by the deaf": _taken_over_deaf,
     "blinded": _blinded,
 }
+
+
+def kill_at(sim: Simulation, session: str, state: str) -> None:
+    """Every replica is killed as soon as the session's record says `state`, and another one goes on from there."""
+    for _ in range(WATCHED):
+        if any(pod["metadata"]["annotations"].get(PREFIX + "state") == state for pod in sim.pods_of(session)):
+            break
+        sim.loop.run_steps(5)
+    for replica in sim.alive():
+        sim.kill(replica)
+    sim.start()
 
 
 def _down(sim: Simulation, service: str, session: str, pause: float) -> None:
@@ -168,6 +183,21 @@ PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
     "fills the zone": lambda sim, _: sim.fill_quota(),
     "makes room in the zone": lambda sim, _: sim.raise_quota(),
 }
+
+
+def _lost(what: str) -> Callable[[Simulation, str], None]:
+    """The session has become Ready, something goes, and a look at everything finds out."""
+
+    def lose(sim: Simulation, session: str) -> None:
+        sim.run(SETTLED)
+        PEOPLE[what](sim, session)
+        sim.run(LOOK)
+
+    return lose
+
+
+SPOILERS = ("deletes a record", "switches a proxy off", "resets the tunnel", "deletes a route", "changes a route")
+LOSSES: Mapping[str, Callable[[Simulation, str], None]] = {what: _lost(what) for what in SPOILERS}
 
 
 def _rolled_out(sim: Simulation, pause: float) -> None:

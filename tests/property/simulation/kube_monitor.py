@@ -19,6 +19,8 @@ PATCHES_A_MINUTE = 40  # of one Pod's record: an endless loop makes hundreds
 LATEST = 90.0  # seconds between a loss and the word of it: a look, a stale answer, a slow write
 _LOST = {"DnsRecordLost": "dns", "TunnelRuleLost": "rule"}
 
+# How many of record, rule and routes a state says are there; the last state says that all were seen at once.
+_PROMISED = {"TearingDown": 0, "Pending": 0, "DnsCreated": 1, "TunnelRuleAdded": 2, "RoutesCreated": 3, "Ready": 4}
 _REACHABLE: dict[str, set[str]] = {state.value: {state.value} for state in State}
 for _ in State:
     for row in TRANSITIONS:
@@ -33,13 +35,13 @@ class KubeMonitor(Eyes):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._revisions: dict[str, tuple[int, str]] = {}
+        self._records: dict[str, dict[str, str]] = {}  # by uid, since a hand was last at it
         self._told: dict[str, str] = {}
         self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def hand_edited(self, uid: str) -> None:
         """A person changed the record of this Pod: revisions start anew."""
-        self._revisions.pop(uid, None)
+        self._records.pop(uid, None)
 
     @contextmanager
     def kube_effect(self, replica: int, request: Request) -> Iterator[None]:
@@ -66,16 +68,27 @@ class KubeMonitor(Eyes):
         self.counts[state] += 1
         error = annotations.get(PREFIX + "last-error", "")
         self.tell(f"replica {replica}", f"{session} {state} (revision {revision}) {error[:90]}")
-        before = self._revisions.get(uid)
+        before, self._records[uid] = self._records.get(uid), annotations
+        former = before[PREFIX + "state"] if before else ""
         if before:
-            self.must(int(revision) == before[0] + 1, f"{session}: revision {before[0]} was followed by {revision}")
-            self.must(state in _REACHABLE[before[1]], f"{session}: {before[1]} was followed by {state}")
+            old = int(before[PREFIX + "revision"])
+            self.must(int(revision) == old + 1, f"{session}: revision {old} was followed by {revision}")
+            self.must(state in _REACHABLE[former], f"{session}: {former} was followed by {state}")
+            self._check_attempts(replica, session, before, annotations)
         self.must(annotations.get(PREFIX + "pod-uid") == uid, f"{session}: the record names another Pod")
-        self._revisions[uid] = (int(revision), state)
         self._check_pace(session, uid)
         self._check_alarm(session, pod)
-        if state == "Ready" and not (before and before[1] == "Ready"):
-            self._check_ready(replica, session, pod)
+        # Of a record that a person has edited only the end is known to be true.
+        if _PROMISED.get(state, 0) > _PROMISED.get(former, 3):
+            self._check_promised(replica, session, pod)
+
+    def _check_attempts(self, replica: int, session: str, before: Any, after: Any) -> None:
+        """The count falls when something else begins, or after a calm time: who forgets it tries without a pause."""
+        wanted = desired(session, self.settings[replica].profile).hostname
+        is_over = "TearingDown" in (before[PREFIX + "state"], after[PREFIX + "state"])
+        is_new = is_over or before[PREFIX + "hostname"] != wanted or before[PREFIX + "state"] == "Ready"
+        old, new = before[PREFIX + "attempts"], after[PREFIX + "attempts"]
+        self.must(is_new or int(new) >= int(old), f"{session}: {old} attempts were followed by {new}")
 
     def _check_pace(self, session: str, uid: str) -> None:
         patched = self._patched[uid]
@@ -95,18 +108,22 @@ class KubeMonitor(Eyes):
         is_false = error != before and since < self.now() - LATEST and len(self.profiles) == 1
         self.must(not is_false, f"{session}: {error}, but it was there all the time")
 
-    def _check_ready(self, replica: int, session: str, pod: Any) -> None:
-        """All of it was there since the Pod was, and the replica that says so has seen it since then itself."""
-        hostname = pod["metadata"]["annotations"][PREFIX + "hostname"]
+    def _check_promised(self, replica: int, session: str, pod: Any) -> None:
+        """What a state says was there since the Pod was; who says Ready has seen it since then itself."""
+        annotations = pod["metadata"]["annotations"]
+        state, hostname = annotations[PREFIX + "state"], annotations[PREFIX + "hostname"]
         wanted = desired(session, self.settings[replica].profile)
-        self.must(wanted.hostname == hostname, f"{session} is Ready with the hostname {hostname}")
-        born = self.born[pod["metadata"]["uid"]]
-        names = [("dns", hostname), ("rule", hostname)]
-        there = [*names, *(("route", route.name) for route in wanted.routes)]
+        self.must(wanted.hostname == hostname, f"{session} is {state} with the hostname {hostname}")
+        born, promised = self.born[pod["metadata"]["uid"]], _PROMISED[state]
+        names = [("dns", hostname), ("rule", hostname)][:promised]
+        there = [*names, *(("route", route.name) for route in wanted.routes if promised > len(names))]
         missing = [name for name in there if self.there.get(name, LONG_AGO) < born]
-        self.must(not missing, f"{session} is Ready, but since its Pod there never were {missing}")
+        self.must(not missing, f"{session} is {state}, but since its Pod there never were {missing}")
         unseen = [name for name in names if self.shown.get((replica, *name), LONG_AGO) < born]
-        self.must(not unseen, f"{session} is Ready, but since its Pod replica {replica} never saw {unseen}")
+        self.must(
+            state != "Ready" or not unseen,
+            f"{session} is {state}, but since its Pod replica {replica} never saw {unseen}",
+        )
 
     def _check_routes(self, replica: int, before: dict[str, Any]) -> None:
         after = self.routes()
