@@ -48,7 +48,7 @@ test-fast: setup ## Every test that needs no control plane
 soak: setup ## Stories of the simulation on every core, 20,000 (hours) or EXAMPLES=n; SEED=s EXAMPLES=n plays a chunk again
 	$(BIN)/python -m tests.property.simulation.soak $(or $(EXAMPLES),20000) $(SEED)
 
-bench: setup ## What it costs, beside what is inevitable: half an hour; QUICK=1 two minutes, JSON=path, PLOT=path
+bench: setup ## What it costs, beside what is inevitable: half an hour; QUICK=1 a minute or two, JSON=path, PLOT=path
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))
 
 demo: setup ## Two operators on a sandbox, from the first session to a clean end; KEEP=1 stays up

@@ -22,7 +22,7 @@ def main() -> int:
     """Measure and show; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few rows, on the sandbox's Kubernetes API")
-    parser.add_argument("--only", default="", metavar="TEXT", help="rows whose name begins so")
+    parser.add_argument("--only", default="", metavar="TEXT", help="rows that begin so, as they are told: 'burst, 100'")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure, with unit and floor")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG)")
     args = parser.parse_args()
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def _measured(*, quick: bool, only: str) -> list[Figure]:
-    plans = [plan for plan in (rows.quick if quick else rows.full)() if plan.row.what.startswith(only)]
+    plans = [plan for plan in (rows.quick if quick else rows.full)() if str(plan.row).startswith(only)]
     if quick:
         print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
     else:
@@ -48,10 +48,7 @@ async def _measured(*, quick: bool, only: str) -> list[Figure]:
     bare = await process.bare()
     figures: list[Figure] = []
     for number, plan in enumerate(plans, 1):
-        row = plan.row
-        print(
-            f"{number}/{len(plans)} {row.what}, {row.sessions:,} sessions, {row.latency} ms, {row.who}", file=sys.stderr
-        )
+        print(f"{number}/{len(plans)} {plan.row}", file=sys.stderr)
         figures += await rows.measured(plan, sandboxed if quick else real, bare)
     return figures + compared(figures)
 

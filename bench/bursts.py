@@ -153,15 +153,18 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float]) -> list[Figure]:
     start = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + batches(row.sessions))
     return [
         Figure(row, f"to Ready, {name}", quantile(waited, q), "s", start + floor_of_work(row, q * row.sessions))
-        for name, q in QUANTILES
+        for name, q in _quantiles(row)
     ]
 
 
 def _waits_of_arrival(row: Row, waited: Sequence[float]) -> list[Figure]:
     """From the Pod's creation: batch, GET and PUT one after the other, the work for itself."""
     floor = floor_of_calls(row, 3) + floor_of_work(row, 1)
-    goals = {name: ALONE * floor for name, _ in QUANTILES} if row.sessions == 1 else {"p95": MOST_WAIT}
-    return [Figure(row, f"to Ready, {name}", quantile(waited, q), "s", floor, goals.get(name)) for name, q in QUANTILES]
+    goals = {"max": ALONE * floor} if row.sessions == 1 else {"p95": MOST_WAIT}
+    return [
+        Figure(row, f"to Ready, {name}", quantile(waited, q), "s", floor, goals.get(name))
+        for name, q in _quantiles(row)
+    ]
 
 
 async def _spent(ground: Ground, row: Row, begun: Begun) -> list[Figure]:
@@ -182,4 +185,5 @@ async def _spent(ground: Ground, row: Row, begun: Begun) -> list[Figure]:
     return found
 
 
-QUANTILES = (("p50", 0.5), ("p95", 0.95), ("max", 1.0))
+def _quantiles(row: Row) -> Sequence[tuple[str, float]]:
+    return ((("p50", 0.5), ("p95", 0.95)) if row.sessions > 1 else ()) + (("max", 1.0),)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 BATCH = 200  # records in one call to Cloudflare: its Free plan takes no more
@@ -20,6 +20,9 @@ class Row:
     sessions: int
     latency: int  # ms
     who: str = OPERATOR
+
+    def __str__(self) -> str:
+        return f"{self.what}, {self.sessions:,} sessions, {self.latency} ms, {self.who}"
 
 
 @dataclass(frozen=True)
@@ -78,26 +81,29 @@ def floor_of_work(row: Row, sessions: float) -> float:
     return sessions * WRITES_CPU / speed(row)
 
 
-HEAD = ("what", "sessions", "latency", "figure", "measured", "unit", "floor", "× floor", "obvious way", "goal", "")
+HEAD = (
+    *("what", "sessions", "latency", "figure", "measured", "unit", "floor", "× floor"),
+    *("at 200 millicores", "obvious way", "goal", ""),
+)
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """All of them as a Markdown table; the obvious way's stand beside ours where both were measured."""
-    obvious = {(f.row.what, f.row.sessions, f.row.latency, f.name): f for f in figures if f.row.who == OBVIOUS}
-    shown = [_cells(f, obvious.get((f.row.what, f.row.sessions, f.row.latency, f.name))) for f in _ours(figures)]
+    """The operator's as a Markdown table; beside them the same of the held operator and of the obvious way."""
+    found = {(replace(figure.row, who=OPERATOR), figure.name, figure.row.who): figure for figure in figures}
+    shown = [
+        _cells(figure, *(found.get((figure.row, figure.name, who)) for who in (HELD, OBVIOUS)))
+        for figure in figures
+        if figure.row.who == OPERATOR
+    ]
     widths = [max(map(len, column)) for column in zip(HEAD, *shown, strict=True)]
     lines = [HEAD, tuple("-" * width for width in widths), *shown]
     return "\n".join("| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines)
 
 
-def _ours(figures: Iterable[Figure]) -> list[Figure]:
-    return [figure for figure in figures if figure.row.who != OBVIOUS]
-
-
-def _cells(figure: Figure, obvious: Figure | None) -> tuple[str, ...]:
+def _cells(figure: Figure, held: Figure | None, obvious: Figure | None) -> tuple[str, ...]:
     row, floor = figure.row, figure.floor
     return (
-        row.what if row.who == OPERATOR else f"{row.what}, {row.who}",
+        row.what,
         f"{row.sessions:,}",
         f"{row.latency} ms",
         figure.name,
@@ -105,6 +111,7 @@ def _cells(figure: Figure, obvious: Figure | None) -> tuple[str, ...]:
         figure.unit,
         _number(floor),
         _number(figure.value / floor) if floor else "",
+        _number(held.value) if held else "",
         _number(obvious.value) if obvious else "",
         _number(figure.goal),
         "OVER" if figure.is_over else "",

@@ -49,7 +49,7 @@ class Depth(NamedTuple):
 
 
 # The first is longer than wishes gather, and than a pause after a failed look; the second than a lone session lingers.
-THOROUGH, HASTY = Depth(quiet=11.0, starts=3, minutes=60), Depth(quiet=3.0, starts=1, minutes=4)
+THOROUGH, HASTY = Depth(quiet=11.0, starts=3, minutes=60), Depth(quiet=2.5, starts=1, minutes=2)
 
 
 @dataclass(frozen=True)
