@@ -137,6 +137,7 @@ class Eyes:
             f"replica {replica} removed {what} of a live session",
         )
         # Who was not there when a Pod went (whenever that was) only has the sweep's word, which takes its time.
+        self.note()
         is_witness = self.had_pod.get(session, LONG_AGO) >= self.begun[replica] or self.is_forced
         is_patient = self.now() - self.begun[replica] > GRACE
         self.must(is_witness or is_patient, f"replica {replica} removed {what}, an orphan, without the grace")
