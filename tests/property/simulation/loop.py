@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import marshal
 from contextvars import Context, ContextVar
+from itertools import count
 from random import Random
 from typing import Any
 
@@ -28,9 +29,23 @@ class StuckError(Exception):
 
 
 class ReplicaTask(asyncio.Task[Any]):
-    """A task that knows whose it is."""
+    """A task that knows whose it is.
+
+    Its hash is its number in the story: task groups keep sets, whose order would be that of addresses in memory.
+    """
 
     replica = -1
+    numbers = count()
+
+    def __new__(cls, *args: Any, **more: Any) -> "ReplicaTask":
+        task: ReplicaTask = super().__new__(cls, *args, **more)
+        task.number = next(cls.numbers)
+        return task
+
+    def __hash__(self) -> int:
+        return self.number
+
+    number: int
 
 
 class SimulatedLoop(asyncio.SelectorEventLoop):
@@ -45,6 +60,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._left = 0
         self._moments = 0
         self.complaints: list[str] = []
+        ReplicaTask.numbers = count()
         self.set_task_factory(_new_task)
         self.set_exception_handler(lambda _, context: self.complaints.append(_told(context)))
 
