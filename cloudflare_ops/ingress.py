@@ -21,12 +21,12 @@ CONFLICT = "RuleConflict"
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 # What cloudflared takes as an origin that is a URL: no path, not even a slash.
-_SERVICE = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+SERVICE = re.compile(r"[a-z][a-z0-9+.-]*://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
 
 
 def is_valid(rule: TunnelRule) -> bool:
     """Whether Cloudflare would take the rule: one bad rule has the whole document refused."""
-    return _HOSTNAME.fullmatch(rule.hostname) is not None and _SERVICE.fullmatch(rule.service) is not None
+    return _HOSTNAME.fullmatch(rule.hostname) is not None and SERVICE.fullmatch(rule.service) is not None
 
 
 def plain(rule: Rule) -> TunnelRule | None:

@@ -16,7 +16,8 @@ from fsm.session import MANAGER, Profile, hash_of_hostname
 # What the operator before this one wrote, to the letter. It knew no owners.
 ORIGINAL_COMMENT = f"opencode session — managed by {MANAGER}"
 COMMENT_LIMIT = 100  # characters, of the smallest plan
-_OWNER = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?"
+# Also a label value of Kubernetes, which marks the routes and may be longer than what a comment has room for.
+_OWNER = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _MARK = re.compile(rf"managed by {MANAGER}; owner=({_OWNER});")
 
 
@@ -27,10 +28,9 @@ def render(owner: str) -> str:
         ValueError: `owner` has other characters, or the comment would be too long for Cloudflare.
     """
     comment = f"managed by {MANAGER}; owner={owner};"
-    if not re.fullmatch(_OWNER, owner):
-        raise ValueError("an owner id consists of letters, digits and . _ / - between them")
-    if len(comment) > COMMENT_LIMIT:
-        raise ValueError(f"an owner id has at most {len(owner) - len(comment) + COMMENT_LIMIT} characters")
+    if not re.fullmatch(_OWNER, owner) or len(comment) > COMMENT_LIMIT:
+        limit = COMMENT_LIMIT - len(comment) + len(owner)
+        raise ValueError(f"an owner id of at most {limit} letters and digits, with - . _ between them")
     return comment
 
 

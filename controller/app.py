@@ -225,8 +225,9 @@ class Operator:
         try:
             runner, port = await health.start(settings.health_host or None, settings.health_port)
         except OSError as error:
-            text = f"port {settings.health_port} for /healthz cannot be had ({error.strerror})"
-            raise UnusableError("HealthPortTaken", text, "set HEALTH_PORT to a free port") from error
+            where = f"port {settings.health_port} of {settings.health_host or 'all addresses'}"
+            text = f"{where} for /healthz cannot be had ({error.strerror})"
+            raise UnusableError("HealthPortTaken", text, "set HEALTH_HOST or HEALTH_PORT") from error
         _log.info("serving /healthz", extra={"port": port})
         try:
             yield

@@ -4,12 +4,14 @@ Names and defaults of the first twelve variables are fixed by existing deploymen
 each with the variable's name and what was expected; a value is never repeated (it may be a secret in the wrong place).
 """
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from cloudflare_ops import ingress, ownership
 from fsm.session import MANAGER, Profile
 
 _ZONE_ID = re.compile(r"[0-9a-fA-F]{32}")
@@ -19,10 +21,12 @@ _NAME = re.compile(_DNS_LABEL)
 _DOMAIN = re.compile(rf"{_DNS_LABEL}(\.{_DNS_LABEL})+")
 # 12 hex digits and the suffix make one DNS label of at most 63 characters.
 _SUFFIX = re.compile(r"-[-a-z0-9]{0,49}[a-z0-9]")
-# A label value of Kubernetes and a part of the record's comment (100 characters on Cloudflare's Free plan).
-_OWNER = re.compile(r"[a-z0-9]([-a-z0-9.]{0,43}[a-z0-9])?")
-_SELECTOR = re.compile(r"[-A-Za-z0-9_./=!,() ]+")
-_HOST = re.compile(r"[-0-9A-Za-z.:]+")
+# Kubernetes' selectors: key, !key, key=value, key==value, key!=value, key in (a, b), key notin (a, b).
+_LABEL_VALUE = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+_KEY = rf"({_DNS_LABEL}(\.{_DNS_LABEL})*/)?{_LABEL_VALUE}"
+_VALUE = rf" *({_LABEL_VALUE})? *"
+_REQUIREMENT = rf" *(! *{_KEY}|{_KEY}( *(==?|!=){_VALUE}| +(not)?in *\({_VALUE}(,{_VALUE})*\))?) *"
+_SELECTOR = re.compile(rf"{_REQUIREMENT}(,{_REQUIREMENT})*")
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
@@ -121,6 +125,14 @@ class _Reader:
         text = self._env.get(name) or ""
         return self._checked(name, text, check) if text else default
 
+    def owner_id(self, namespace: str) -> str:
+        """OWNER_ID, or the namespace, which may be longer than an owner id."""
+        text, expected = self.optional("OWNER_ID", namespace, _owner), _owner(namespace)
+        if not self._env.get("OWNER_ID") and expected is not None:
+            told = "is not set, and WATCH_NAMESPACE is too long to stand for it"
+            self.problems.append(f"OWNER_ID: {told}; expected {expected}")
+        return text
+
     def hostname(self) -> str:
         return self._env.get("HOSTNAME") or "local"
 
@@ -165,14 +177,14 @@ def _cluster(read: _Reader) -> dict[str, Any]:
         "router_service_name": read.optional(
             "ROUTER_SERVICE_NAME", "opencode-router", _matches(_NAME, "the name of a Service")
         ),
-        "owner_id": read.optional("OWNER_ID", namespace, _matches(_OWNER, "at most 45 of a-z, 0-9, - and .")),
+        "owner_id": read.owner_id(namespace),
         "owner_id_previous": _split(read.optional("OWNER_ID_PREVIOUS", "", _owners)),
     }
 
 
 def _process(read: _Reader) -> dict[str, Any]:
     return {
-        "health_host": read.optional("HEALTH_HOST", "", _matches(_HOST, "an address to listen on")),
+        "health_host": read.optional("HEALTH_HOST", "", _host),
         "health_port": int(read.optional("HEALTH_PORT", "8080", _number("a port", 0, 65535))),
         "lease_name": read.optional("LEASE_NAME", MANAGER, _matches(_NAME, "the name of a Lease")),
         "lease_duration": int(read.optional("LEASE_DURATION", "15", _number("whole seconds", 3, 300))),
@@ -202,15 +214,31 @@ def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _owner(text: str) -> str | None:
+    try:
+        ownership.render(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _owners(text: str) -> str | None:
-    good = all(_OWNER.fullmatch(owner) for owner in _split(text))
-    return None if good else "former OWNER_IDs, separated by commas"
+    bad = next(filter(None, map(_owner, _split(text))), None)
+    return f"former OWNER_IDs, separated by commas, each {bad}" if bad else None
+
+
+def _host(text: str) -> str | None:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return None if _DOMAIN_OR_NAME.fullmatch(text.lower()) else "an address to listen on, or a name that has one"
+    return None
 
 
 def _service_url(text: str) -> str | None:
     # Cloudflare refuses a service with any path, even "/", and one refused rule would refuse the whole document.
     expected = "http://host:port or https://host:port, without a path (no / at the end either)"
-    return None if _is_origin(text) else expected
+    return None if _is_origin(text) and ingress.SERVICE.fullmatch(text) else expected
 
 
 def _base_url(text: str) -> str | None:

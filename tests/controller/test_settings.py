@@ -2,7 +2,10 @@
 
 import pytest
 
+from cloudflare_ops.ingress import is_valid
+from cloudflare_ops.ownership import COMMENT_LIMIT, render
 from controller.settings import Settings, SettingsError
+from fsm.desired import desired
 
 GOOD = {
     "CF_API_TOKEN": "s3cr3t-token",
@@ -61,11 +64,17 @@ def test_an_empty_environment_names_every_required_variable_at_once() -> None:
         ("ROUTER_SERVICE_URL", "opencode-router:80"),
         ("ROUTER_SERVICE_URL", "http://router/"),
         ("ROUTER_SERVICE_URL", "http://router:80x"),
+        ("ROUTER_SERVICE_URL", "HTTP://router:80"),
+        ("ROUTER_SERVICE_URL", "http://router:"),
+        ("ROUTER_SERVICE_URL", "http://one,two"),
         ("HEALTH_PORT", "65536"),
         ("HEALTH_PORT", "eighty"),
+        ("HEALTH_HOST", "a..b"),
+        ("HEALTH_HOST", "a" * 64),
         ("OWNER_ID", "has space"),
-        ("OWNER_ID", "x" * 46),
-        ("OWNER_ID_PREVIOUS", "good,Bad"),
+        ("OWNER_ID", "x" * 53),
+        ("OWNER_ID", "team/a"),
+        ("OWNER_ID_PREVIOUS", "good,-bad"),
         ("LEASE_DURATION", "1"),
         ("RESYNC_INTERVAL", "-5"),
         ("ORPHAN_GRACE", "soon"),
@@ -74,12 +83,62 @@ def test_an_empty_environment_names_every_required_variable_at_once() -> None:
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("POD_LABEL_SELECTOR", "a=b;c"),
+        ("POD_LABEL_SELECTOR", "=,("),
+        ("POD_LABEL_SELECTOR", "a=b,"),
+        ("POD_LABEL_SELECTOR", "a in b"),
+        ("POD_LABEL_SELECTOR", "a in (b"),
+        ("POD_LABEL_SELECTOR", "!a=b"),
+        ("POD_LABEL_SELECTOR", "Prefix/a"),
+        ("POD_LABEL_SELECTOR", "a=" + "b" * 64),
     ],
 )
 def test_a_bad_value_is_named_with_what_was_expected_and_never_repeated(name: str, text: str) -> None:
     [line] = problems_of({name: text})
     assert line.startswith(f"{name}: is not valid; expected ")
     assert text not in line
+
+
+@pytest.mark.parametrize(
+    "selector",
+    [
+        "app.kubernetes.io/managed-by=opencode-router",
+        "a==b",
+        "a = b , c != d",
+        "a,!b,! c",
+        "a=,b!=",
+        "tier in (front, back),env notin(test)",
+        "a in ()",
+    ],
+)
+def test_a_selector_may_be_any_of_kubernetes(selector: str) -> None:
+    assert Settings.from_env(GOOD | {"POD_LABEL_SELECTOR": selector}).pod_label_selector == selector
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::", "::1", "localhost", "Some-Host.example.org"])
+def test_the_health_host_is_an_address_or_a_name(host: str) -> None:
+    assert Settings.from_env(GOOD | {"HEALTH_HOST": host}).health_host == host
+
+
+@pytest.mark.parametrize("url", ["http://r", "https://r:8443", "http://10.0.0.1:80", "http://[::1]:80"])
+def test_a_service_that_is_taken_here_makes_a_rule_that_cloudflare_takes(url: str) -> None:
+    profile = Settings.from_env(GOOD | {"ROUTER_SERVICE_URL": url}).profile
+    assert all(map(is_valid, desired("8b6cc2aa9a45", profile).rules))
+
+
+def test_every_owner_id_fits_into_the_mark_and_the_longest_can_be_a_former_one() -> None:
+    longest = "x" * 52
+    settings = Settings.from_env(GOOD | {"OWNER_ID": longest, "OWNER_ID_PREVIOUS": f"{longest[1:]}, Old.1"})
+    assert len(render(settings.owner_id)) == COMMENT_LIMIT
+    assert settings.owner_id_previous == (longest[1:], "Old.1")
+
+
+def test_a_namespace_stands_for_the_owner_id_only_if_it_is_short_enough() -> None:
+    assert Settings.from_env(GOOD | {"WATCH_NAMESPACE": "x" * 52}).owner_id == "x" * 52
+    assert problems_of({"WATCH_NAMESPACE": "x" * 53}) == [
+        "OWNER_ID: is not set, and WATCH_NAMESPACE is too long to stand for it; expected an owner id of at most 52 "
+        "letters and digits, with - . _ between them"
+    ]
+    assert Settings.from_env(GOOD | {"WATCH_NAMESPACE": "x" * 53, "OWNER_ID": "short"}).owner_id == "short"
 
 
 def test_all_problems_come_at_once() -> None:

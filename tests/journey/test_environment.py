@@ -53,8 +53,15 @@ async def test_a_port_that_is_taken_is_told(stage: Stage) -> None:
     port = str(await first.port())
     code, text = await _run(stage.environment(HEALTH_PORT=port))
     assert code == 2
-    assert f"HealthPortTaken: port {port} for /healthz cannot be had" in text
-    assert text.rstrip().endswith("Set HEALTH_PORT to a free port")
+    assert f"HealthPortTaken: port {port} of 127.0.0.1 for /healthz cannot be had" in text
+    assert text.rstrip().endswith("Set HEALTH_HOST or HEALTH_PORT")
+    assert "Traceback" not in text
+
+
+async def test_an_address_that_is_not_this_hosts_is_told(stage: Stage) -> None:
+    code, text = await _run(stage.environment(HEALTH_HOST="192.0.2.1", HEALTH_PORT="0"))
+    assert code == 2
+    assert "HealthPortTaken: port 0 of 192.0.2.1 for /healthz cannot be had" in text
     assert "Traceback" not in text
 
 
