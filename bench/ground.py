@@ -48,8 +48,8 @@ class Depth(NamedTuple):
     minutes: int
 
 
-# The first is longer than wishes gather, and than a pause after a failed look; the second than a lone session lingers.
-THOROUGH, HASTY = Depth(quiet=11.0, starts=3, minutes=60), Depth(quiet=2.5, starts=1, minutes=2)
+# Both are longer than wishes gather while nothing moves.
+THOROUGH, HASTY = Depth(quiet=6.0, starts=3, minutes=60), Depth(quiet=2.5, starts=1, minutes=2)
 
 
 @dataclass(frozen=True)

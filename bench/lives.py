@@ -24,7 +24,7 @@ from bench.watching import diary, until
 from sandbox.operators import Replica
 
 HOUR = 60  # rounds: each session is touched once a minute, and each minute has its look
-TOUCHES_PER_SECOND = 200  # of the bench, at rest
+TOUCHES_PER_SECOND = 100  # that the held operator takes, too, beside the looks
 SETTLING = 2  # rounds after a start that are not watched: memory and caches are still growing
 SHORT_LEASE = 5  # seconds, instead of 15
 IDLE_MEMORY = 80.0  # MiB
@@ -93,7 +93,7 @@ async def _after_the_end(ground: Ground, leader: Replica, number: signal.Signals
 async def _idle(ground: Ground, row: Row) -> list[Figure]:
     """Some minutes of the hour, shortened by setting: as many looks, each session touched as often, but in seconds."""
     minutes = min(ground.depth.minutes, max(4, ground.depth.minutes * 100 // row.sessions))
-    interval = max(1.0, row.sessions / TOUCHES_PER_SECOND / speed(row))
+    interval = max(1.0, row.sessions / TOUCHES_PER_SECOND)
     begun = await begin(ground, "idle", RESYNC_INTERVAL=f"{interval:g}")
     await _minutes(ground, row, SETTLING)
     before, cpu, weight = await _counts(ground), process.cpu(begun.replica), process.memory(begun.replica)
