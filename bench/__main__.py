@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -26,31 +27,39 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure, with unit and floor")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG)")
     args = parser.parse_args()
+    figures: list[Figure] = []
     try:
-        figures = asyncio.run(_measured(quick=args.quick, only=args.only))
+        is_complete = asyncio.run(_measure(figures, quick=args.quick, only=args.only))
+    except KeyboardInterrupt:
+        is_complete = False
     except ControlPlaneUnavailableError as error:
         print(f"no real API server: {error}\nWith QUICK=1 none is needed.", file=sys.stderr)
         return 2
+    figures += compared(figures)
     print(table(figures))
     if args.json:
         args.json.write_text(json.dumps(as_json(figures), indent=1) + "\n")
     if args.plot:
         args.plot.write_text(_plot(figures))
-    return 0
+    return 0 if is_complete else 1
 
 
-async def _measured(*, quick: bool, only: str) -> list[Figure]:
+async def _measure(figures: list[Figure], *, quick: bool, only: str) -> bool:
+    """Row by row into `figures`; whether all went well. What ends one row, or all, takes nothing from those before."""
     plans = [plan for plan in (rows.quick if quick else rows.full)() if str(plan.row).startswith(only)]
     if quick:
         print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
     else:
         find_programs()
-    bare = await process.bare()
-    figures: list[Figure] = []
+    bare, is_complete = await process.bare(), True
     for number, plan in enumerate(plans, 1):
         print(f"{number}/{len(plans)} {plan.row}", file=sys.stderr)
-        figures += await rows.measured(plan, sandboxed if quick else real, bare)
-    return figures + compared(figures)
+        try:
+            figures += await rows.measured(plan, sandboxed if quick else real, bare)
+        except Exception:
+            traceback.print_exc()
+            is_complete = False
+    return is_complete
 
 
 def _plot(figures: Sequence[Figure]) -> str:
