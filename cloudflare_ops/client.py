@@ -55,7 +55,7 @@ class Client:
     """Plain dicts in, plain dicts out.
 
     `remaining` says for how many seconds this replica may still write; `on_recovered` wakes sessions that wait for a
-    shared problem to end; `now` is monotonic seconds, counting suspended time.
+    shared problem to end; `now` is monotonic seconds, counting suspended time. `calls` outlives the client, if given.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Client:
         on_recovered: Callable[[], None],
         budget: int = SIZE,
         limit: float = TIME_LIMIT,
+        calls: Counter[tuple[str, str]] | None = None,
     ) -> None:
         self._transport = transport
         self._ids = {"zone": zone, "tunnel": tunnel}
@@ -82,7 +83,8 @@ class Client:
         self._breakers: list[Breaker] = []
         self._account = self.breaker()
         self.budget = Budget(now, size=budget)
-        self.calls: Counter[tuple[str, str]] = Counter()  # (method and endpoint, status or "no reply") -> requests
+        # (method and endpoint, status or "no reply") -> requests
+        self.calls: Counter[tuple[str, str]] = Counter() if calls is None else calls
         self.last_success: float | None = None  # monotonic seconds
         self.trouble: SessionError | None = None  # the last failure that no success followed
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from cloudflare_ops.client import Client
 from fsm.observation import carrier_of
 from fsm.session import PREFIX
 from fsm.states import State
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 # An elector that did not finish a try for so many lease durations hangs: each request has a limit far below.
 STUCK_AFTER = 4
+SHOWN = 20  # hashes of held orphans
+BLOCKED = "RateLimited: Cloudflare takes no more requests for a while; every session waits until it does again"
 
 
 class Status:
@@ -30,6 +33,7 @@ class Status:
             "leader": operator.elector.facts.holder,
             "watches": {name: self._watch(reflector) for name, reflector in self._reflectors().items()},
             "cloudflare": self._cloudflare(),
+            "sweep_held": sorted(operator.term.sweep.held)[:SHOWN] if operator.term else [],
             "problems": self.problems(),
         }
 
@@ -39,8 +43,9 @@ class Status:
         found: dict[str, object] = {f"watch {name}": part.problem for name, part in self._reflectors().items()}
         found |= {"lease": operator.elector.problem, "events": operator.events.problem}
         if operator.term:
-            found |= {f"cloudflare {error.reason}": error for error in operator.term.client.problems}
-        return {topic: str(error) for topic, error in found.items() if error} | operator.problems.report()
+            # What the last term told is over with it: only who leads knows about Cloudflare.
+            found |= operator.problems.report() | self._account(operator.term.client)
+        return {topic: str(error) for topic, error in found.items() if error}
 
     def stuck(self) -> str:
         """What only a restart mends, or nothing."""
@@ -53,8 +58,8 @@ class Status:
         operator, metrics = self._operator, self._operator.metrics
         metrics.leader.set(1 if operator.term else 0)
         metrics.problems.set(len(self.problems()))
-        if operator.term:
-            metrics.budget_left.set(operator.term.client.budget.left)
+        metrics.budget_left.set(operator.term.client.budget.left if operator.term else 0)
+        metrics.sweep_held.set(len(operator.term.sweep.held) if operator.term else 0)
         states = Counter(self._state(session) for session in operator.pods.sessions())
         for state in (*(state.value for state in State), "none"):
             metrics.sessions.labels(state).set(states[state])
@@ -71,10 +76,18 @@ class Status:
         return {"synced": reflector.synced.is_set(), "heard_seconds_ago": self._ago(reflector.last_sync)}
 
     def _cloudflare(self) -> Mapping[str, object]:
-        term = self._operator.term
-        if term is None:
+        if self._operator.term is None:
             return {}
-        return {"success_seconds_ago": self._ago(term.client.last_success), "budget_left": term.client.budget.left}
+        client = self._operator.term.client
+        return {
+            "success_seconds_ago": self._ago(client.last_success),
+            "budget_left": client.budget.left,
+            "blocked_seconds": round(client.budget.blocked_for, 1),
+        }
+
+    def _account(self, client: Client) -> dict[str, object]:
+        blocked: dict[str, object] = {"cloudflare RateLimited": BLOCKED} if client.budget.blocked_for else {}
+        return blocked | {f"cloudflare {error.reason}": error for error in client.problems}
 
     def _ago(self, time: float | None) -> float | None:
         return None if time is None else round(self._now() - time, 1)

@@ -40,6 +40,7 @@ class Sweep:
         self._now = now
         self._grace = grace
         self._suspects: Mapping[str, float] = {}
+        self.held: frozenset[str] = frozenset()  # what the brake held in the last plan
 
     def after_look(self, *, force: bool = False) -> SweepPlan:
         """Plan on the looks that just ended, release what is due, tell what the brake holds."""
@@ -52,6 +53,7 @@ class Sweep:
             force=force,
         )
         self._suspects = decided.suspects
+        self.held = decided.held
         self._metrics.sweep_held.set(len(decided.held))
         self._tell(decided)
         for session in sorted(decided.due):

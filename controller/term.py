@@ -101,6 +101,7 @@ class Term:
             on_recovered=self.add_all,
             budget=self._settings.cf_request_budget,
             limit=self._settings.call_limit,
+            calls=self._base.metrics.calls,
         )
 
     def _make_world(self) -> World:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.metrics import Metrics
 from controller.settings import Settings, SettingsError
 from fsm.codec import KEYS
 from fsm.session import PREFIX
@@ -120,6 +121,42 @@ def test_every_annotation_and_every_state_is_explained() -> None:
     assert set(re.findall(r"`([\w-]+)`", cells)) == {key.removeprefix(PREFIX) for key in KEYS} | {
         state.value for state in State
     }
+
+
+def _collected() -> dict[str, tuple[str, set[str]]]:
+    """Every metric as a scraper names it -> its type and labels."""
+    found = {}
+    metrics = Metrics()
+    metrics.calls["GET zone", "200"] += 1
+    for family in metrics.registry.collect():
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        labels = {name for sample in family.samples for name in sample.labels}
+        found[family.name + suffix] = ("gauge" if family.type == "info" else family.type, labels - {"le"})
+    for metric in (metrics.transitions, metrics.effects, metrics.sessions):
+        family = next(iter(metric.collect()))
+        name = family.name + ("_total" if family.type == "counter" else "")
+        found[name] = (family.type, set(metric._labelnames))
+    return found
+
+
+COLLECTED = _collected()
+METRIC = re.compile(r"(?:opencode_cloudflare_operator|process)_\w+")
+
+
+def test_every_metric_is_in_the_table_and_every_one_in_the_table_exists() -> None:
+    explained = METRIC.findall(" ".join(_first_cells(_section("Metrics").partition("Worth an alert")[0])))
+    assert len(explained) == len(set(explained))
+    assert set(explained) == set(COLLECTED)
+
+
+def test_the_table_has_type_and_labels_of_every_metric() -> None:
+    rows = re.findall(r"^\| `(opencode_\w+)` \| (\w+) \|([^|]*)\|", _section("Metrics"), re.MULTILINE)
+    told = {name: (kind, set(re.findall(r"\w+", labels))) for name, kind, labels in rows}
+    assert told == {name: value for name, value in COLLECTED.items() if name.startswith("opencode_")}
+
+
+def test_every_metric_that_readme_names_exists() -> None:
+    assert set(METRIC.findall(README)) <= set(COLLECTED)
 
 
 def test_the_example_is_the_overlay_that_is_tested() -> None:
