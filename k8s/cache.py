@@ -103,7 +103,10 @@ class Cache(Generic[T]):
         if version < newest:
             self._rewind()
         for name in [name for name in self._entries if name not in listed]:
-            self.bury(name, version, at=began, witnessed=False)
+            if self._entries[name].version > version:
+                self._prove(name, began)
+            else:
+                self.bury(name, version, at=began, witnessed=False)
         for name, (at, facts) in listed.items():
             self.learn(name, at, facts, began=began)
         self._floor = max(self._floor, version)
@@ -113,7 +116,10 @@ class Cache(Generic[T]):
     def _put(self, name: str, version: int, facts: T | None, *, began: float, heard: float) -> None:
         self.newest = max(self.newest, version)
         known = self._entries.get(name)
-        if version < known.version if known else version <= self._oldest(name):
+        if known and version < known.version:
+            self._prove(name, began)
+            return
+        if not known and version <= self._oldest(name):
             return
         if facts is None:
             if known:
@@ -126,6 +132,14 @@ class Cache(Generic[T]):
         self._entries[name] = Entry(version, known.facts if known and is_same else facts, began, heard)
         if not is_same:
             self._on_change(Change(known.facts if known else None, facts))
+
+    def _prove(self, name: str, began: float) -> None:
+        """An answer asked at `began` is older than what is known, which therefore came after it: as good a proof.
+
+        Without this, a look whose answer an event had overtaken proved nothing, and its caller asked for it for ever.
+        """
+        known = self._entries[name]
+        self._entries[name] = replace(known, began=max(known.began, began), heard=max(known.heard, began))
 
     def _oldest(self, name: str) -> int:
         tomb = self._tombs.get(name)

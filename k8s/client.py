@@ -199,7 +199,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncGenerator[Object, No
 
 def _answer(call: _Call, response: aiohttp.ClientResponse, content: bytes) -> errors.Answer:
     body = errors.json_object(content) or {}
-    seconds = response.headers.get("Retry-After") or str((body.get("details") or {}).get("retryAfterSeconds") or "")
+    seconds = response.headers.get("Retry-After") or str(errors.details_of(body).get("retryAfterSeconds") or "")
     return errors.Answer(
         method=call.method,
         path=call.path,

@@ -51,15 +51,22 @@ class Answer:
 
     @property
     def details(self) -> Mapping[str, Any]:
-        return self.body.get("details") or {}
+        return details_of(self.body)
 
     @property
     def causes(self) -> list[Mapping[str, Any]]:
-        return self.details.get("causes") or []
+        causes = self.details.get("causes")
+        return [cause for cause in causes if isinstance(cause, dict)] if isinstance(causes, list) else []
 
     @property
     def message(self) -> str:
         return str(self.body.get("message") or "")
+
+
+def details_of(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The details of a Status; none in what something else says in the API server's place."""
+    details = body.get("details")
+    return details if isinstance(details, dict) else {}
 
 
 def of_answer(answer: Answer) -> SessionError:
@@ -84,7 +91,7 @@ def json_object(content: bytes) -> dict[str, Any] | None:
     """The JSON object in `content`; None when it is something else."""
     try:
         value = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

@@ -28,6 +28,9 @@ async def pages(
             )
         except ExpiredError as error:
             raise TransientError(error.reason, "the list took too long to read") from error
+        if not isinstance(page.get("items"), list) and not str(page.get("kind")).endswith("List"):
+            # Whatever a proxy says in the API server's place: taken for an empty list, it would say that nobody lives.
+            raise TransientError("KubernetesUnavailable", "the API server's answer is no list")
         yield page
         token = page.get("metadata", {}).get("continue")
         if not token:

@@ -7,6 +7,7 @@ pauses, and says in `problem` what is in the way.
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -17,7 +18,7 @@ from fsm.errors import SessionError, TransientError
 from fsm.observation import NEVER
 from k8s.cache import Cache, Change, Entry
 from k8s.client import JSON, METADATA, METADATA_LIST, Kube, Object, Query
-from k8s.errors import ExpiredError, RejectedError, of_status
+from k8s.errors import ExpiredError, RejectedError, of_failure, of_status
 from k8s.listing import pages
 
 
@@ -27,6 +28,8 @@ class Identified(Protocol):
     @property
     def uid(self) -> str: ...
 
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T", bound=Identified)
 
@@ -38,6 +41,7 @@ IDLE = LIFE + 15.0  # seconds of silence that end a watch
 INITIAL = 15.0  # seconds for the initial events: a server that ignores the wish for them never ends them
 STEADY = 30.0  # seconds that a watch has to live to count as a success
 LONGEST = 30.0  # seconds between two attempts
+MOST_ASKED = 300.0  # seconds of pause that a server may ask for
 
 _END_OF_INITIAL = "k8s.io/initial-events-end"
 
@@ -74,10 +78,11 @@ class Reflector(Generic[T]):
         self._position = 0  # the version that the next watch starts from; 0: list first
         self._streams = True  # whether the server may know sendInitialEvents
         self._turn = asyncio.Lock()
-        self._failed: tuple[float, SessionError] = (NEVER, TransientError("NotSynced", "nothing was read yet"))
+        self._unsynced = TransientError("NotSynced", "nothing was read yet")
+        self._failed: tuple[float, SessionError] = (NEVER, self._unsynced)
         self.synced = asyncio.Event()
         self.last_sync: float | None = None
-        self.problem: SessionError | None = self._failed[1]
+        self.problem: SessionError | None = self._unsynced
 
     def get(self, name: str) -> Entry[T] | None:
         return self._cache.get(name)
@@ -136,8 +141,12 @@ class Reflector(Generic[T]):
             except SessionError as error:
                 self.problem = error
                 asked_for = (error.retry_after or 0.0) if isinstance(error, TransientError) else 0.0
+            except Exception as error:
+                # Whatever a server or a proxy sends: a watch that ends for good would take the process along.
+                _log.exception("a watch failed in an unknown way: this is a bug")
+                self.problem = of_failure(error)
             failures = 0 if self._now() - opened >= STEADY else failures + 1
-            await asyncio.sleep(max(asked_for, min(LONGEST, delay(failures, self._jitter()))))
+            await asyncio.sleep(max(min(asked_for, MOST_ASKED), min(LONGEST, delay(failures, self._jitter()))))
 
     async def _follow(self) -> None:
         """One watch, from its opening to its end."""
@@ -156,20 +165,17 @@ class Reflector(Generic[T]):
         began, newest = self._now(), self._cache.newest
         query = self._query(is_initial=is_initial)
         async with self._kube.stream(self._path, query=query, accept=self._accept, idle=IDLE) as events:
-            self._recovered()
+            had, self.problem = self.problem, None
             if is_initial:
                 listed: dict[str, tuple[int, T]] = {}
                 self._position = await self._collect(events, listed)
                 self._install(listed, self._position, began, newest)
+            if had is not None and had is not self._unsynced:
+                self._on_recovered()
             async for event in events:
                 self._take(event)
             # An orderly end is a word, too: everything before it was told.
             self.last_sync = self._now()
-
-    def _recovered(self) -> None:
-        had_problem, self.problem = self.problem is not None, None
-        if had_problem and self.synced.is_set():
-            self._on_recovered()
 
     def _query(self, *, is_initial: bool) -> Query:
         common = (("watch", "1"), ("allowWatchBookmarks", "true"), ("timeoutSeconds", str(LIFE)), *self._selector)

@@ -1,10 +1,11 @@
 """The IngressRoutes: watched whole in their namespace, applied and removed for one session at a time.
 
-`controller.observe` asks `sight`; `controller.perform` calls `look`, `ensure` and `remove`. Without a label selector:
+`controller.reconcile` asks `sight`; `controller.perform` calls `look`, `ensure` and `remove`. Without a label selector:
 a foreign route of a wanted name has to be seen before anything is made. Written by server-side apply; a write's reply
 goes into the cache at once, so that no look is needed after it.
 """
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Set
 
@@ -19,6 +20,8 @@ from k8s.reflector import Reflector
 from k8s.route_facts import Ownership, RouteFacts
 
 # Sent as JSON, which is YAML.
+# A thousand at a time would stand in front of the lease's renewal in the queue for a connection.
+CONCURRENT_WRITES = 16
 _APPLY = "application/apply-patch+yaml"
 
 Living = Callable[[Collection[str]], Awaitable[Set[str]]]
@@ -55,6 +58,7 @@ class Routes:
         self._now = now
         self._on_change = on_change
         self._time_limit = time_limit
+        self._turns = asyncio.Semaphore(CONCURRENT_WRITES)
         self._names: dict[str, set[str]] = {}
         # What the server makes of a manifest, where that is more (defaults of the CRD): without it, such a route
         # would be applied again for ever. Wanted digest by name, and the digest that came back.
@@ -124,8 +128,13 @@ class Routes:
                 await self._delete(entry)
 
     def _ours(self, session: str) -> list[Entry[RouteFacts]]:
+        """What may be removed: with our mark (one without owner may be a live session's of another operator, whose Pods
+        we cannot see), and not on its way already (a finalizer may keep it for ever)."""
         entries = (self.reflector.get(name) for name in sorted(self._names.get(session, ())))
-        return [entry for entry in entries if entry and not self._is_foreign(entry.facts)]
+        return [entry for entry in entries if entry and self._is_ours(entry.facts) and not entry.facts.deleting]
+
+    def _is_ours(self, facts: RouteFacts) -> bool:
+        return route_facts.ownership(facts, self._owners) is Ownership.OURS
 
     def _is_foreign(self, facts: RouteFacts) -> bool:
         return route_facts.ownership(facts, self._owners) is Ownership.FOREIGN
@@ -182,8 +191,9 @@ class Routes:
         query = (("fieldManager", MANAGER), *force)
         began = self._now()
         reply = await self._write("PATCH", route.name, body=body, content_type=_APPLY, query=query)
-        facts = self.reflector.offer(reply, began)
-        self._accept(route, facts)
+        self.reflector.offer(reply, began)
+        # Of the reply itself: what the cache holds by now may be somebody's edit of what we have just written.
+        self._accept(route, route_facts.parse(reply))
 
     def _accept(self, route: Route, facts: RouteFacts | None) -> None:
         if facts is None or facts.deleting:
@@ -214,13 +224,14 @@ class Routes:
         query: tuple[tuple[str, str], ...] = (),
     ) -> Object:
         """One write; whatever goes wrong, the cache then holds what is there, or the name is in doubt."""
-        if self._remaining() <= self._time_limit:
-            raise NotLeadingError
         path = f"{self._path}/{name}"
         try:
-            return await self._kube.request(
-                method, path, body=body, content_type=content_type, query=query, timeout=self._time_limit
-            )
+            async with self._turns:
+                if self._remaining() <= self._time_limit:
+                    raise NotLeadingError
+                return await self._kube.request(
+                    method, path, body=body, content_type=content_type, query=query, timeout=self._time_limit
+                )
         except (StaleError, GoneError):
             await self._reread(name)
             raise

@@ -89,6 +89,8 @@ async def test_a_request_says_who_asks_and_what_it_takes(tmp_path: Path) -> None
         (answering(404, {"kind": "Status", "details": {"name": "p", "kind": "pods"}}), GoneError),
         (answering(403), PermanentError),
         (answering(500, ["no", "object"]), TransientError),
+        (answering(502, {"error": "Bad Gateway", "details": "upstream is down"}), TransientError),
+        (answering(404, {"details": {"name": "p", "causes": "none"}}), GoneError),
         (answering(200, ["no", "object"]), TransientError),
     ],
 )

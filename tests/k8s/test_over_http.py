@@ -209,8 +209,10 @@ async def test_the_original_operators_route_is_taken_over(world: World) -> None:
     labels = {"app.kubernetes.io/managed-by": "opencode-cloudflare-operator"}
     old = {**route.manifest, "metadata": {"name": route.name, "labels": labels}}
     await world.kube.request("POST", world.routes_path, body=old)
-    await world.until(lambda: world.routes.sessions() == {A})
+    await world.until(lambda: world.routes.reflector.get(route.name) is not None)
+    assert world.routes.sessions() == set()
     await world.routes.ensure(world.wanted, now())
+    assert world.routes.sessions() == {A}
     taken = await world.kube.request("GET", f"{world.routes_path}/{route.name}")
     assert taken["metadata"]["labels"][OWNER_LABEL] == "me"
 

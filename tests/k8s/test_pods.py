@@ -254,3 +254,12 @@ async def test_a_live_read_that_fails_proves_nothing() -> None:
     world.kube.answers.extend([pods_page(9, following="n"), refusal(410)])
     with pytest.raises(TransientError):
         await world.pods.live({A})
+
+
+@virtual
+@pytest.mark.parametrize("answer", [{"status": "ok"}, {"items": "none"}, {"kind": "Status"}])
+async def test_an_answer_that_is_no_list_does_not_say_that_nobody_lives(answer: Object) -> None:
+    world = World()
+    world.kube.answers.append(answer)
+    with pytest.raises(TransientError, match="no list"):
+        await world.pods.live([A])

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from fsm.errors import TransientError
 from k8s.cache import Change
 from k8s.client import Object
-from k8s.reflector import IDLE, LIFE
+from k8s.reflector import IDLE, LIFE, MOST_ASKED
 from tests.k8s.fake import (
     SILENCE,
     added,
@@ -153,3 +154,29 @@ async def test_an_event_that_nobody_can_read_does_not_end_the_watching(nonsense:
     world = Watched()
     async with world.running([complete(5), nonsense], [added("a", 6), SILENCE], seconds=10):
         assert world.names == ["a"]
+
+
+@virtual
+async def test_a_pause_of_a_day_is_not_kept() -> None:
+    world = Watched()
+    asked = TransientError("KubernetesUnavailable", "the API server answered 503", retry_after=86_400.0)
+    async with world.running([asked], [complete(9), SILENCE], seconds=2 * MOST_ASKED):
+        assert world.reflector.synced.is_set()
+
+
+@virtual
+async def test_the_end_of_a_problem_is_told_also_when_it_was_there_from_the_start_and_a_first_sync_is_none() -> None:
+    world = Watched()
+    async with world.running([complete(9), SILENCE], seconds=10):
+        assert world.recoveries == 0
+    world = Watched()
+    async with world.running([refusal(404)], [complete(9), SILENCE], seconds=10):
+        assert world.recoveries == 1
+
+
+@virtual
+async def test_a_bug_in_what_reads_the_objects_does_not_end_the_watching(caplog: pytest.LogCaptureFixture) -> None:
+    world = Watched()
+    async with world.running([{"type": "ADDED", "object": {"metadata": [1]}}], [complete(9), SILENCE], seconds=10):
+        assert world.reflector.synced.is_set()
+    assert "this is a bug" in caplog.text

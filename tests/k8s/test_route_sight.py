@@ -9,7 +9,7 @@ from fsm.desired import desired
 from fsm.observation import Status
 from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL
 from k8s.client import Object
-from tests.k8s.fake import bookmark, refusal
+from tests.k8s.fake import bookmark, listed, refusal
 from tests.k8s.routing import (
     APP,
     PROFILE,
@@ -50,8 +50,8 @@ async def test_nothing_is_known_before_the_first_list() -> None:
         ((live(SIGN_IN, 4),), Status.MISSING, (SIGN_IN.name,)),
         ((), Status.MISSING, ()),
         ((live(SIGN_IN, 4), {**live(APP, 5), "spec": {"routes": []}}), Status.MISSING, (APP.name, SIGN_IN.name)),
-        ((live(SIGN_IN, 4), live(APP, 5, deletionTimestamp="x")), Status.MISSING, (APP.name, SIGN_IN.name)),
-        ((live(SIGN_IN, 4), original(APP, 5)), Status.MISSING, (APP.name, SIGN_IN.name)),
+        ((live(SIGN_IN, 4), live(APP, 5, deletionTimestamp="x")), Status.MISSING, (SIGN_IN.name,)),
+        ((live(SIGN_IN, 4), original(APP, 5)), Status.MISSING, (SIGN_IN.name,)),
         ((live(SIGN_IN, 4), theirs(APP, 5, "old")), Status.MISSING, (APP.name, SIGN_IN.name)),
         ((live(SIGN_IN, 4), theirs(APP, 5)), Status.FOREIGN, (SIGN_IN.name,)),
         ((theirs(APP, 5, "other"),), Status.FOREIGN, ()),
@@ -160,3 +160,22 @@ async def test_good_news_by_an_event_proves_nothing_for_a_pod_seen_after_the_lis
         await asyncio.sleep(5)
         seen = world.routes.sight(A, WANTED)
         assert (seen.status, seen.began) == (Status.PRESENT, began)
+
+
+@virtual
+@pytest.mark.parametrize("listed_too", [True, False], ids=["an older state of it", "nothing of it yet"])
+async def test_a_list_that_an_event_has_overtaken_still_proves_what_is_known(listed_too: bool) -> None:
+    world = World()
+    newer = event("MODIFIED", live(APP, 200, annotations={"x": "y"}))
+    async with world.watching(live(SIGN_IN, 10), *([live(APP, 11)] if listed_too else []), then=(5, newer)):
+        await asyncio.sleep(3)
+        since = now()
+
+        async def slow(*_: object, **__: object) -> Object:
+            await asyncio.sleep(4)
+            return listed(150, live(SIGN_IN, 10), *([live(APP, 11)] if listed_too else []))
+
+        world.kube.request = slow  # type: ignore[method-assign]
+        await world.routes.look(since)
+        seen = world.routes.sight(A, WANTED)
+        assert (seen.status, seen.began) == (Status.PRESENT, since)

@@ -10,6 +10,7 @@ from fsm.observation import NEVER, Status
 from fsm.session import MANAGER, OWNER_LABEL
 from k8s.client import Object
 from k8s.reflector import LONGEST
+from k8s.routes import CONCURRENT_WRITES
 from tests.k8s.fake import SILENCE, Asked, listed, refusal
 from tests.k8s.routing import (
     APP,
@@ -143,7 +144,7 @@ async def test_no_write_begins_with_less_than_its_time_limit_on_the_lease() -> N
 @virtual
 async def test_removal_takes_what_is_ours_in_the_version_that_was_seen() -> None:
     world = World()
-    async with world.watching(live(SIGN_IN, 4), original(APP, 5)):
+    async with world.watching(live(SIGN_IN, 4), live(APP, 5)):
         world.kube.answers.extend([{"kind": "Status", "status": "Success"}] * 2)
         await world.routes.remove(A, ())
         assert world.routes.sessions() == set()
@@ -200,12 +201,54 @@ async def test_a_route_that_changed_or_went_before_its_removal(
 
 
 @virtual
-async def test_a_finalizer_leaves_the_route_in_sight() -> None:
+async def test_a_route_that_a_finalizer_holds_is_deleted_once_and_holds_up_nothing() -> None:
     world = World()
     async with world.watching(live(APP, 5)):
         world.kube.answers.append({**live(APP, 101, deletionTimestamp="x"), "kind": "IngressRoute"})
         await world.routes.remove(A, ())
-        assert world.routes.sight(A, WANTED).ours == (APP.name,)
+        seen = world.routes.sight(A, WANTED)
+        assert (seen.status, seen.ours) == (Status.MISSING, ())
+        await world.routes.remove(A, ())
+    assert len(world.writes()) == 1
+
+
+@virtual
+async def test_what_the_original_operator_left_is_not_removed_its_session_may_live_where_we_cannot_see() -> None:
+    world = World()
+    async with world.watching(original(SIGN_IN, 10), original(APP, 11)):
+        assert world.routes.sessions() == set()
+        await world.routes.remove(A, ())
+    assert world.writes() == []
+
+
+@virtual
+async def test_an_edit_that_overtakes_the_reply_to_our_write_is_not_taken_for_what_the_server_made_of_it() -> None:
+    world = World()
+    stripped = live(APP, 131)
+    stripped["spec"] = {"entryPoints": ["web"], "routes": []}
+
+    def overtaken(asked: Asked) -> Object:
+        reply: Object = as_applied(130)(asked)
+        world.routes.reflector.offer(reply, now())
+        world.routes.reflector.offer(stripped, now())
+        return reply
+
+    async with world.watching(live(SIGN_IN, 10)):
+        world.kube.answers.append(overtaken)
+        await world.routes.ensure((APP,), now())
+        assert world.status() is Status.MISSING
+
+
+@virtual
+async def test_only_some_writes_are_under_way_at_a_time_so_that_the_lease_finds_a_connection() -> None:
+    world = World()
+    async with world.watching():
+        world.kube.usual = SILENCE
+        writes = [asyncio.create_task(world.routes.ensure((APP,), now())) for _ in range(3 * CONCURRENT_WRITES)]
+        await asyncio.sleep(1)
+        assert len(world.writes()) == CONCURRENT_WRITES
+        await asyncio.wait(writes)
+        assert all(isinstance(write.exception(), TransientError) for write in writes)
 
 
 @virtual

@@ -33,9 +33,21 @@ class Watched:
     def __init__(self) -> None:
         self.kube = FakeKube()
         self.changes: list[Change[Facts]] = []
+        self.recoveries = 0
         self.reflector = Reflector(
-            self.kube, PATH, parse=parse, on_change=self.changes.append, now=now, selector="a=b", jitter=lambda: 0.0
+            self.kube,
+            PATH,
+            parse=parse,
+            on_change=self.changes.append,
+            on_recovered=self._recover,
+            now=now,
+            selector="a=b",
+            jitter=lambda: 0.0,
         )
+
+    def _recover(self) -> None:
+        assert self.reflector.synced.is_set()
+        self.recoveries += 1
 
     @property
     def names(self) -> list[str]:
