@@ -9,6 +9,8 @@ import sys
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Never
 
 from controller import sweep_request
 from controller.app import Operator, worlds
@@ -68,7 +70,7 @@ def _names(term: Term, session: str) -> list[str]:
 @asynccontextmanager
 async def _watching(operator: Operator) -> AsyncIterator[None]:
     """The caches, complete."""
-    async with background(*operator.followers()):
+    async with background(*operator.followers(), partial(_tell, operator)):
         try:
             async with asyncio.timeout(ANSWER_WITHIN):
                 await operator.pods.reflector.synced.wait()
@@ -76,6 +78,18 @@ async def _watching(operator: Operator) -> AsyncIterator[None]:
         except TimeoutError:
             raise operator.pods.reflector.problem or operator.routes.reflector.problem or _SLOW from None
         yield
+
+
+async def _tell(operator: Operator) -> Never:
+    """What the caches wait for, as soon as it is known: a person sits in front of it."""
+    told = ""
+    while True:
+        await asyncio.sleep(ASK_AGAIN)
+        problem = operator.pods.reflector.problem or operator.routes.reflector.problem
+        if problem is not None and str(problem) != told:
+            told = str(problem)
+            sys.stderr.write(f"waiting: {told}\n")
+            sys.stderr.flush()
 
 
 async def _is_led(store: LeaseStore, duration: float) -> bool:

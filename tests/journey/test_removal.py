@@ -100,17 +100,32 @@ async def _leave_orphans(stage: Stage, sessions: list[str], living: list[str] | 
     stage.switchboard.forget_calls()
 
 
+async def test_a_dry_run_says_at_once_what_it_waits_for(stage: Stage) -> None:
+    await play.set_kubernetes(stage, down=True)
+    process = await _sweeping(stage, "--dry-run")
+    assert process.stderr is not None
+    line = await asyncio.wait_for(process.stderr.readline(), play.WITHIN)
+    assert line.decode().startswith("waiting: KubernetesUnavailable: the API server cannot be reached")
+    await play.set_kubernetes(stage, down=False)
+    out, _ = await asyncio.wait_for(process.communicate(), play.WITHIN)
+    assert (process.returncode, out.decode()) == (0, "0 of 0 sessions of ours have no Pod\n")
+
+
 async def _sweep(stage: Stage, mode: str) -> tuple[int | None, str]:
     """The command for people: exit code and what it prints on stdout."""
-    process = await asyncio.create_subprocess_exec(
+    process = await _sweeping(stage, mode)
+    out, _ = await asyncio.wait_for(process.communicate(), play.WITHIN)
+    return process.returncode, out.decode()
+
+
+async def _sweeping(stage: Stage, mode: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "controller", "sweep", mode),
         env=stage.environment(POD_NAME="sweep"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    out, _ = await asyncio.wait_for(process.communicate(), play.WITHIN)
-    return process.returncode, out.decode()
 
 
 def _listing(sessions: list[str]) -> list[str]:
