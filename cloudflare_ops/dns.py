@@ -146,7 +146,7 @@ class Dns:
     async def _compose(self, tickets: Tickets) -> list[_Operation]:
         """What is missing, on evidence that is good enough for it."""
         await self._look.after(max((self._needed(ticket.wish) for ticket in tickets), default=-math.inf))
-        await spare_living(tickets, self._living)
+        await spare_living(tickets, self._living, within=MAX_AGE / 2)
         return [operation for ticket in tickets if ticket.error is None for operation in self._plan(ticket)]
 
     def _needed(self, wish: Wish) -> float:
@@ -217,7 +217,9 @@ class Dns:
     def _absorb(self, kind: str, reply: Mapping[str, Any], expected: int, began: float) -> None:
         result = reply.get("result")
         raw = result.get(kind) if isinstance(result, dict) else None
-        if not isinstance(raw, list) or len(raw) != expected:
+        # The reply to a delete may hold nothing but the ids.
+        is_whole = ownership.has_id if kind == DELETES else ownership.is_record
+        if not isinstance(raw, list) or len(raw) != expected or not all(map(is_whole, raw)):
             raise errors.OutcomeUnknownError("CloudflareError", "the reply to a batch does not tell what was done")
         if kind == DELETES:
             self._zone.drop(raw, began=began)
@@ -246,6 +248,6 @@ class Dns:
 
 def _accept_page(reply: Mapping[str, Any]) -> None:
     match reply:
-        case {"result": list(), "result_info": {"total_count": int()}}:
+        case {"result": list(result), "result_info": {"total_count": int()}} if all(map(ownership.is_record, result)):
             return
     raise TransientError("CloudflareError", "the list of records is not complete")

@@ -52,12 +52,18 @@ class Entry:
     comment: str
 
 
-def entry_of(raw: Mapping[str, Any]) -> Entry:
-    """The entry in one record of a reply.
+def has_id(raw: object) -> bool:
+    """Whether this part of a reply names a record."""
+    return isinstance(raw, dict) and "id" in raw
 
-    Raises:
-        KeyError: it lacks a field that every record has.
-    """
+
+def is_record(raw: object) -> bool:
+    """Whether this part of a reply is a record, with the fields that every one has."""
+    return isinstance(raw, dict) and raw.keys() >= {"id", "type", "name"}
+
+
+def entry_of(raw: Mapping[str, Any]) -> Entry:
+    """The entry in one record of a reply, for which `is_record` holds."""
     return Entry(
         id=str(raw["id"]),
         type=str(raw["type"]),

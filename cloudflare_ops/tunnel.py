@@ -2,8 +2,9 @@
 `Tunnel`.
 
 Cloudflare has no precondition and no history for this document: the last writer wins, whole. So there is one writer
-(`run`) that reads, edits (`ingress`) and writes within two seconds, and then looks at the version: a jump means that
-somebody wrote in between and that their edit may be lost. That is reported, and the document is read and merged again.
+(`run`) that reads, edits (`ingress`) and writes at most two seconds after the end of the read, and then looks at the
+version: a jump means that somebody wrote in between and that their edit may be lost. That is reported, and the document
+is read and merged again.
 """
 
 import asyncio
@@ -171,7 +172,7 @@ class Tunnel:
             await self._client.budget.room(2)
             document = (self._recent(tickets) if may_reuse else None) or await self._read()
             # After the read, which may wait for minutes (a 429): from here on the document's age bounds everything.
-            await spare_living(tickets, self._living)
+            await spare_living(tickets, self._living, within=MAX_AGE * 3 / 4)
             config = self._edited(document, [ticket for ticket in tickets if ticket.error is None])
             if config == document.ingress.config:
                 return True

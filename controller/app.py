@@ -40,6 +40,7 @@ from k8s.routes import Routes
 
 _log = logging.getLogger(__name__)
 
+MOST_INVALID = 100  # Pods with a bad hash that the next leader tells again
 PRUNE = 60.0  # seconds between two looks at what a standby may forget
 INVALID_HASH = (
     "InvalidSessionHash: the label opencode.ai/session-hash is not 12 lower-case hex digits, so this Pod gets no "
@@ -104,7 +105,7 @@ class Operator:
         self._wall = wall
         self._rng = rng or random.Random()  # noqa: S311 (jitter, and a name that no other process has: no secret)
         self._term: Term | None = None
-        self._tasks: asyncio.TaskGroup | None = None
+        self._led: asyncio.TaskGroup | None = None  # what else a leader does; ends with its term
         self._invalid: dict[str, PodFacts] = {}
         self.problems = Problems()
         self.metrics = Metrics()
@@ -112,7 +113,7 @@ class Operator:
         self.events = Events(kube, instance=settings.pod_name, wall=wall)
         self.elector = self._make_elector()
         self.pods = self._make_pods()
-        self._living = SharedLiving(self.pods.live)
+        self._living = SharedLiving(self.pods.live, self.witness.refute, now)
         self.routes = self._make_routes()
         self.base = self._make_base(transport)
         self._status = Status(self, now)
@@ -195,11 +196,11 @@ class Operator:
 
     async def work(self, stop: asyncio.Event) -> None:
         """Everything but the health server, until `stop` is set."""
-        async with asyncio.TaskGroup() as self._tasks:
+        async with asyncio.TaskGroup() as tasks:
             followers = [
-                self._tasks.create_task(work()) for work in (*self.followers(), self._prune, self._make_announcer().run)
+                tasks.create_task(work()) for work in (*self.followers(), self._prune, self._make_announcer().run)
             ]
-            election = self._tasks.create_task(self.elector.run(self._lead), name="election")
+            election = tasks.create_task(self.elector.run(self._lead), name="election")
             await stop.wait()
             _log.info("stopping")
             election.cancel()
@@ -236,15 +237,17 @@ class Operator:
 
     async def _lead(self) -> None:
         _log.info("leading")
-        self._term = term = Term(self.base)
-        try:
-            for pod in self._invalid.values():
-                await self._tell_invalid(pod)
-            self._on_lease(self.elector.facts.annotations)
-            await term.run()
-        finally:
-            self._term = None
-            _log.info("not leading any more")
+        async with asyncio.TaskGroup() as self._led:
+            self._term = term = Term(self.base)
+            try:
+                self._led.create_task(self._tell_invalid(*self._invalid.values()))
+                self._on_lease(self.elector.facts.annotations)
+                await term.run()
+            finally:
+                # Before the group ends what is left in it: it takes nothing new from then on.
+                self._term = self._led = None
+                self.problems.clear_all()
+                _log.info("not leading any more")
 
     def _changed(self, session: str) -> None:
         if self._term is not None:
@@ -257,19 +260,22 @@ class Operator:
     def _found_invalid(self, name: str, namespace: str, uid: str, label: str) -> None:
         pod = PodFacts(namespace, name, uid, "", "", deleting=False, resource_version="", first_seen=0.0)
         self._invalid[uid] = pod
+        if len(self._invalid) > MOST_INVALID:
+            del self._invalid[next(iter(self._invalid))]
         _log.warning("%s", INVALID_HASH, extra={"pod": name, "label": label[:63]})
-        if self._term is not None and self._tasks is not None:
-            self._tasks.create_task(self._tell_invalid(pod))
+        if self._led is not None:
+            self._led.create_task(self._tell_invalid(pod))
 
-    async def _tell_invalid(self, pod: PodFacts) -> None:
+    async def _tell_invalid(self, *pods: PodFacts) -> None:
         reason, _, note = INVALID_HASH.partition(": ")
-        await self.events.post(pod, reason=reason, note=note, warning=True)
+        for pod in pods:
+            await self.events.post(pod, reason=reason, note=note, warning=True)
 
     def _on_lease(self, annotations: Mapping[str, str]) -> None:
         """A person may have asked for a sweep; only the leader answers."""
         request = sweep_request.pending(annotations)
-        if request and self._term and self._tasks:
-            self._tasks.create_task(self._answer(request, self._term))
+        if request and self._term and self._led:
+            self._led.create_task(self._answer(request, self._term))
 
     async def _answer(self, request: sweep_request.Request, term: Term) -> None:
         plan = await term.resync.once(force=True)

@@ -8,13 +8,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Set
 
 Read = Callable[[Collection[str]], Awaitable[Set[str]]]
+Refute = Callable[[str, float], None]
 
 
 class SharedLiving:
-    """`read(sessions)` answers which of them have a live Pod, from the API server itself."""
+    """`read(sessions)` answers which of them have a live Pod, from the API server itself.
 
-    def __init__(self, read: Read) -> None:
+    `refute(session, began)` is told of each that has one, by a list that was sent at `began`.
+    """
+
+    def __init__(self, read: Read, refute: Refute, now: Callable[[], float]) -> None:
         self._read = read
+        self._refute = refute
+        self._now = now
         self._asked: set[str] = set()
         self._current: asyncio.Task[Set[str]] | None = None
         self._next: asyncio.Task[Set[str]] | None = None
@@ -35,4 +41,8 @@ class SharedLiving:
             await asyncio.wait([before])
         asked, self._asked = self._asked, set()
         self._current, self._next = self._next, None
-        return await self._read(asked)
+        began = self._now()
+        alive = await self._read(asked)
+        for session in alive:
+            self._refute(session, began)
+        return alive

@@ -12,12 +12,6 @@ from fsm.desired import DnsRecord, Route, TunnelRule
 from fsm.observation import PodFacts, Sight
 
 
-class Clock(Protocol):
-    """Monotonic seconds that count suspended time (CLOCK_BOOTTIME)."""
-
-    def __call__(self) -> float: ...
-
-
 class Leadership(Protocol):
     """How long this replica may still write."""
 

@@ -26,6 +26,11 @@ class Problems:
         if self._open.pop(topic, None) is not None:
             _log.info("problem solved", extra={"topic": topic})
 
+    def clear_all(self) -> None:
+        """End all of them: what only a leader knows is no news of a replica that does not lead any more."""
+        for topic in list(self._open):
+            self.clear(topic)
+
     def report(self) -> dict[str, str]:
         """Topic -> text with remedy."""
         return dict(self._open)

@@ -42,6 +42,7 @@ class Queue:
         self._census = census
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()
+        self._has_stopped = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
@@ -50,6 +51,8 @@ class Queue:
 
     def add(self, session: str) -> None:
         """Look at this session as soon as possible."""
+        if self._has_stopped:
+            return
         if timer := self._timers.pop(session, None):
             timer.cancel()
         if session in self._tasks:
@@ -60,6 +63,8 @@ class Queue:
 
     def add_later(self, session: str, seconds: float) -> None:
         """Look at this session in so many seconds, unless something else brings it up earlier."""
+        if self._has_stopped:
+            return
         if timer := self._timers.pop(session, None):
             timer.cancel()
         self._timers[session] = asyncio.get_running_loop().call_later(seconds, self.add, session)
@@ -70,7 +75,8 @@ class Queue:
             await asyncio.wait(list(self._tasks.values()))
 
     async def stop(self) -> None:
-        """Forget every timer, cancel every worker and wait for it."""
+        """Forget every timer, cancel every worker and wait for it; nothing is handled any more, whoever adds it."""
+        self._has_stopped = True
         for timer in self._timers.values():
             timer.cancel()
         self._waiting.clear()

@@ -150,7 +150,8 @@ class Reconciler:
         self._failed_writes.pop(seen.session, None)
         self._problems.clear("write the record")
         self._memory.remember(seen, record)
-        await self._report.written(seen, record, written)
+        async with self._writes:
+            await self._report.written(seen, record, written)
 
     def _after_failed_write(self, session: str, error: SessionError) -> float | None:
         match error:

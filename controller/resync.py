@@ -5,6 +5,7 @@ complete looks: an error in either half, or a watch that has not listed everythi
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from controller.problems import Problems
@@ -13,6 +14,8 @@ from controller.sweep import Sweep
 from controller.witness import Witness
 from fsm.errors import SessionError
 from fsm.orphans import SweepPlan
+
+_log = logging.getLogger(__name__)
 
 TOPIC = "cloudflare"
 FAILED_PAUSE = 10.0  # seconds until the next try when a look failed, and for the watches to have listed everything
@@ -46,7 +49,13 @@ class Resync:
     async def run(self) -> None:
         """Look again and again; never returns."""
         while True:
-            looked = await self.once() is not None
+            try:
+                looked = await self.once() is not None
+            except Exception as bug:
+                # It would end the leader's work, and with it the process, at each look anew.
+                _log.exception("a look failed in an unknown way: this is a bug")
+                self._problems.tell(TOPIC, f"InternalError: {type(bug).__name__}, see the operator's log")
+                looked = False
             await asyncio.sleep(self._interval if looked else min(self._interval, FAILED_PAUSE))
 
     async def once(self, *, force: bool = False) -> SweepPlan | None:

@@ -56,6 +56,6 @@ def answered(annotations: Mapping[str, str], request_id: str) -> Result | None:
 def _parse(text: str | None) -> dict[str, object] | None:
     try:
         message = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return message if isinstance(message, dict) and isinstance(message.get("id"), str) else None

@@ -29,6 +29,9 @@ from controller.settings import Settings
 from controller.sweep import Sweep
 from controller.witness import Witness
 
+OVERWRITTEN = "tunnel overwritten"
+OVERWRITE_SHOWN = 3600.0  # seconds
+
 
 @dataclass(frozen=True)
 class Base:
@@ -56,6 +59,7 @@ class Term:
     def __init__(self, base: Base) -> None:
         self._base = base
         self._settings = base.settings
+        self._forgetting: asyncio.TimerHandle | None = None
         self.census = Census()
         self.client = self._make_client()
         self.world = self._make_world()
@@ -71,6 +75,8 @@ class Term:
                 for work in (*self.writers(), self.resync.run):
                     tasks.create_task(work(), name=f"leader: {work.__qualname__}")
         finally:
+            if self._forgetting:
+                self._forgetting.cancel()
             await self.queue.stop()
 
     def writers(self) -> tuple[Work, ...]:
@@ -85,8 +91,13 @@ class Term:
     def _overwritten(self, read: int, written: int) -> None:
         """Cloudflare let us write over a version that we had not read: all that is left to do is to say so."""
         self._base.metrics.overwrites.inc()
+        if self._forgetting:
+            self._forgetting.cancel()
+        # An alert on open problems has to end some time; the metric and the log keep it.
+        loop = asyncio.get_running_loop()
+        self._forgetting = loop.call_later(OVERWRITE_SHOWN, self._base.problems.clear, OVERWRITTEN)
         self._base.problems.tell(
-            "tunnel overwritten",
+            OVERWRITTEN,
             f"TunnelOverwritten: somebody wrote the tunnel configuration between our read of version {read} and our "
             f"write of version {written}; their edit may be lost. Apply it again, and see the README on other writers",
         )

@@ -19,11 +19,17 @@ class Witness:
 
     def permit(self, session: str) -> None:
         """Somebody saw the session's Pod go, or the sweep has waited long enough."""
-        self._permitted.setdefault(session, self._now())
+        self._permitted[session] = self._now()
 
     def forget(self, session: str) -> None:
         """The session lives, or nothing of it is left."""
         self._permitted.pop(session, None)
+
+    def refute(self, session: str, began: float) -> None:
+        """A live Pod was seen by a list sent at `began`. One that we do not watch (its label was changed, say) will
+        never be seen here: without this the removal would be tried, and refused, every second as long as it lives."""
+        if self._permitted.get(session, began) < began:
+            self.forget(session)
 
     def is_permitted(self, session: str) -> bool:
         """Whether a removal may begin; the proof that no Pod is live comes later, from the API server."""

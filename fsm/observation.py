@@ -1,6 +1,6 @@
 """Frozen facts about one session: its Pods, and what was seen of it in the world, with the time of each look.
 
-`controller.observe` puts one together from the caches; `fsm.decide` reads it. Evidence has a time: a look that began
+`controller.reconcile` puts one together from the caches; `fsm.decide` reads it. Evidence has a time: a look that began
 before our last write of a name is dropped by the cache that holds it, and one that began before we first saw the
 session's Pod proves nothing here (`is_fresh`).
 """

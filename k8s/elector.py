@@ -7,18 +7,21 @@ after L. Only our own clock counts: another holder's Lease is free when its time
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from fsm.errors import SessionError, StaleError
+from fsm.errors import SessionError, StaleError, TransientError
 from fsm.observation import NEVER
 from k8s import lease
 from k8s.client import Object
 from k8s.lease import LeaseFacts
 from k8s.lease_store import LeaseStore
+
+_log = logging.getLogger(__name__)
 
 # In shares of the duration.
 RENEW = 2 / 3  # without a renewal for this long, the work is stopped
@@ -65,11 +68,6 @@ class Elector:
         self.facts = LeaseFacts()
         self.last_attempt = now()
         self.problem: SessionError | None = None
-
-    @property
-    def is_leading(self) -> bool:
-        """Whether the work runs."""
-        return self._task is not None
 
     def remaining(self) -> float:
         """Seconds for which this replica may still write: counted from the sending of the last renewal."""
@@ -135,6 +133,13 @@ class Elector:
             return None
         except SessionError as error:
             self._held, self.problem = None, error
+            return None
+        except Exception as bug:
+            _log.exception("the lease could not be handled: this is a bug")
+            self._held, self.problem = (
+                None,
+                TransientError("InternalError", type(bug).__name__, "see the operator's log"),
+            )
             return None
         self.problem = None
         return is_held

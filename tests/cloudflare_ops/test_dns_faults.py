@@ -157,6 +157,17 @@ async def test_a_list_that_is_cut_short_changes_nothing() -> None:
 
 
 @virtual
+@pytest.mark.parametrize("nonsense", [{"id": "x", "type": "A"}, "record", None])
+async def test_a_list_with_something_in_it_that_is_no_record_is_an_error_like_any_other(nonsense: object) -> None:
+    api = FakeApi()
+    whole = {"success": True, "result": [nonsense], "result_info": {"total_count": 1}}
+    async with running(api) as operator:
+        api.script("GET dns_records", *[instead(failing(200)._replace(body=whole))] * 9)
+        with pytest.raises(TransientError, match="not complete"):
+            await operator.dns.look(now())
+
+
+@virtual
 async def test_a_failed_list_reaches_everybody_who_waits_for_it_and_changes_nothing() -> None:
     api = FakeApi()
     api.add(host(1))

@@ -15,6 +15,10 @@ class Reader:
         self.gate = asyncio.Event()
         self.living: set[str] = set()
         self.error: Exception | None = None
+        self.refuted: list[tuple[str, float]] = []
+
+    def refute(self, session: str, began: float) -> None:
+        self.refuted.append((session, began))
 
     async def __call__(self, sessions: Collection[str]) -> set[str]:
         self.reads.append(sorted(sessions))
@@ -29,15 +33,16 @@ async def test_questions_of_one_moment_share_a_list() -> None:
     reader = Reader()
     reader.gate.set()
     reader.living = {"b"}
-    living = SharedLiving(reader)
+    living = SharedLiving(reader, reader.refute, lambda: 7.0)
     answers = await asyncio.gather(*(living([session]) for session in "abc"))
     assert reader.reads == [["a", "b", "c"]]
     assert answers == [set(), {"b"}, set()]
+    assert reader.refuted == [("b", 7.0)]
 
 
 async def test_a_question_during_a_list_waits_for_the_next_one() -> None:
     reader = Reader()
-    living = SharedLiving(reader)
+    living = SharedLiving(reader, reader.refute, lambda: 7.0)
     early = asyncio.create_task(living(["a"]))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -54,7 +59,7 @@ async def test_a_failed_list_is_everybodys_failure_and_the_next_one_is_new() -> 
     reader = Reader()
     reader.gate.set()
     reader.error = TransientError("KubernetesUnavailable", "no answer")
-    living = SharedLiving(reader)
+    living = SharedLiving(reader, reader.refute, lambda: 7.0)
     with pytest.raises(TransientError):
         await living(["a"])
     reader.error = None
@@ -64,7 +69,7 @@ async def test_a_failed_list_is_everybodys_failure_and_the_next_one_is_new() -> 
 async def test_a_caller_that_is_cancelled_takes_nobody_with_it() -> None:
     reader = Reader()
     reader.living = {"b"}
-    living = SharedLiving(reader)
+    living = SharedLiving(reader, reader.refute, lambda: 7.0)
     first, second = asyncio.create_task(living(["a"])), asyncio.create_task(living(["b"]))
     await asyncio.sleep(0)
     first.cancel()

@@ -73,3 +73,16 @@ async def test_watches_that_stay_incomplete_mean_no_sweep_and_another_look() -> 
         assert here.looks == 3
     here.complete = True
     assert await here.resync.once() is not None
+
+
+@virtual
+async def test_a_look_with_a_bug_in_it_is_told_and_does_not_end_the_looking() -> None:
+    here = Round()
+    here.complete = True
+    here.world.dns.failures.append(KeyError("name"))
+    async with background(here.resync.run):
+        await asyncio.sleep(1)
+        assert here.world.problems.report()["cloudflare"] == "InternalError: KeyError, see the operator's log"
+        await asyncio.sleep(FAILED_PAUSE)
+        assert here.world.problems.report() == {}
+        assert here.looks == 2

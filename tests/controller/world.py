@@ -54,7 +54,7 @@ class FakePods:
         self.clock = clock
         self.calls = calls
         self.pods: dict[str, PodFacts] = {}
-        self.failures: deque[SessionError] = deque()
+        self.failures: deque[SessionError | Exception] = deque()
         self.before_write: Callable[[], None] = lambda: None
 
     def add(self, uid: str = "uid-1", session: str = HASH, **changes: object) -> PodFacts:

@@ -19,7 +19,6 @@ async def test_the_first_replica_makes_the_lease_and_leads() -> None:
     async with replica.running():
         await asyncio.sleep(1)
         assert replica.is_working
-        assert replica.elector.is_leading
         assert server.spec["holderIdentity"] == "a"
         assert server.spec["leaseDurationSeconds"] == 15
         assert server.spec["leaseTransitions"] == 0
@@ -193,3 +192,18 @@ async def test_cancelled_while_it_acquires_it_leaves_no_lease_behind() -> None:
     with contextlib.suppress(asyncio.CancelledError):
         await task
     assert server.spec["holderIdentity"] == ""
+
+
+@virtual
+async def test_a_lease_that_nobody_can_read_ends_no_process() -> None:
+    server = LeaseServer()
+    server.fault = KeyError("spec")
+    replica = Replica(server, "a")
+    async with replica.running():
+        await asyncio.sleep(1)
+        assert not replica.is_working
+        assert "InternalError: KeyError" in str(replica.elector.problem)
+        server.fault = None
+        await asyncio.sleep(L)
+        assert replica.is_working
+        assert replica.elector.problem is None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
 from fsm.desired import desired
-from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
+from fsm.session import OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
 from tests.property.simulation import moving
 from tests.property.simulation.names import CROWD, FOREIGN_SERVICE, HASHES, NEIGHBOUR
 from tests.property.simulation.simulation import Replica, Simulation
@@ -115,7 +115,7 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
 def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:
     for name, route in sim.monitor.routes().items():
         session, labels = hash_of_route(name), route["metadata"].get("labels") or {}
-        if session and (OWNER_LABEL in labels or labels.get(MANAGED_BY_LABEL) == MANAGER):
+        if session and OWNER_LABEL in labels:
             yield "route", name, session
 
 

@@ -138,7 +138,7 @@ class KubeMonitor(Eyes):
     def _check_route_touched(self, replica: int, route: Any, *, is_removed: bool) -> None:
         name, labels = route["metadata"]["name"], route["metadata"].get("labels") or {}
         what, owner = "removed" if is_removed else "changed", labels.get(OWNER_LABEL)
-        is_adopted = owner is None and labels.get(MANAGED_BY_LABEL) == MANAGER
+        is_adopted = owner is None and labels.get(MANAGED_BY_LABEL) == MANAGER and not is_removed
         is_ours = owner in self.owners(replica) or is_adopted
         since, _ = self.foreign_routes.get(name, (LONG_AGO, None))
         is_old = self.now() - since > WINDOW

@@ -1,0 +1,123 @@
+"""What belongs to one term of leadership ends with it; trouble beside the work of a leader does not end that work."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from controller import sweep_request
+from controller.app import MOST_INVALID, Operator
+from controller.settings import Settings
+from controller.sweep_request import Request
+from fsm.session import HASH_LABEL
+from k8s.lease import LeaseFacts
+from tests.cloudflare_ops.api import FakeApi
+from tests.k8s.fake import SILENCE, FakeKube, added
+from tests.k8s.virtual import now, virtual
+
+ENVIRONMENT = {
+    "CF_API_TOKEN": "token",
+    "CF_ZONE_ID": "0" * 32,
+    "CF_TUNNEL_ID": "6ff42ae2-765d-4adf-8112-31c55c1551ef",
+    "DOMAIN": "example.org",
+    "ROUTER_SERVICE_URL": "http://router.svc:80",
+    "POD_NAME": "me",
+}
+
+
+class World:
+    def __init__(self) -> None:
+        self.kube = FakeKube()
+        self.kube.usual = {}
+        self.api = FakeApi()
+        self.operator = Operator(
+            Settings.from_env(ENVIRONMENT),
+            self.kube,
+            self.api,
+            now=now,
+            wall=lambda: datetime(2026, 1, 1, tzinfo=UTC),
+            rng=random.Random(1),
+        )
+
+    @asynccontextmanager
+    async def leading(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.operator._lead())
+        await asyncio.sleep(0.1)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled(), task.exception()
+
+    def find_invalid(self, name: str) -> None:
+        labels = {HASH_LABEL: "BAD"}
+        self.operator.pods.reflector._take(added(name, 7, labels=labels, namespace="opencode-router"))
+
+    @property
+    def events(self) -> list[Any]:
+        return [asked.body["regarding"]["name"] for asked in self.kube.asked if asked.path.endswith("/events")]
+
+
+@virtual
+async def test_pods_with_a_bad_hash_that_are_found_while_others_are_told_are_told_too() -> None:
+    world = World()
+    world.find_invalid("a")
+    world.kube.answers.extend([SILENCE])
+    async with world.leading():
+        world.find_invalid("b")
+        await asyncio.sleep(30)
+    assert sorted(world.events) == ["a", "b"]
+
+
+@virtual
+async def test_only_some_of_the_pods_with_a_bad_hash_are_told_to_the_next_leader() -> None:
+    world = World()
+    for number in range(2 * MOST_INVALID):
+        world.find_invalid(f"pod-{number}")
+    async with world.leading():
+        await asyncio.sleep(30)
+    assert len(world.events) == MOST_INVALID
+
+
+@virtual
+async def test_what_only_a_leader_knows_is_gone_with_its_term() -> None:
+    world = World()
+    async with world.leading():
+        world.operator.problems.tell("sweep", "SweepHeld: many")
+    assert world.operator.problems.report() == {}
+
+
+@virtual
+async def test_a_sweep_that_a_person_asked_for_ends_with_the_term_and_brings_nothing_up_afterwards() -> None:
+    world = World()
+    request = {sweep_request.REQUEST: sweep_request.render(Request("1"))}
+    world.operator.elector.facts = LeaseFacts(annotations=request)
+    world.operator.witness.permit("8b6cc2aa9a45")
+    world.api.latency = 5.0
+    async with world.leading():
+        term = world.operator.term
+        assert term is not None
+    await asyncio.sleep(60)
+    assert len(term.queue) == 0
+    term.queue.add("8b6cc2aa9a45")
+    term.queue.add_later("8b6cc2aa9a45", 1.0)
+    await asyncio.sleep(5)
+    assert len(term.queue) == 0
+
+
+@virtual
+async def test_an_overwritten_edit_is_a_problem_for_an_hour() -> None:
+    world = World()
+    async with world.leading():
+        term = world.operator.term
+        assert term is not None
+        term._overwritten(3, 5)
+        await asyncio.sleep(1800)
+        term._overwritten(7, 9)
+        await asyncio.sleep(3500)
+        assert "version 7" in world.operator.problems.report()["tunnel overwritten"]
+        await asyncio.sleep(200)
+        assert "tunnel overwritten" not in world.operator.problems.report()
