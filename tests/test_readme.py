@@ -2,11 +2,14 @@
 
 import ast
 import re
+import subprocess
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controller import sweep_request
 from controller.metrics import Metrics
 from controller.settings import Settings, SettingsError
 from fsm.codec import KEYS
@@ -157,6 +160,20 @@ def test_the_table_has_type_and_labels_of_every_metric() -> None:
 
 def test_every_metric_that_readme_names_exists() -> None:
     assert set(METRIC.findall(README)) <= set(COLLECTED)
+
+
+def test_the_sweep_request_is_one_that_the_leader_takes() -> None:
+    command = re.search(rf"{sweep_request.REQUEST}=(.*)$", README, re.MULTILINE)
+    assert command
+    text = subprocess.run(["sh", "-c", f"printf %s {command[1]}"], check=True, capture_output=True, text=True).stdout
+    request = sweep_request.pending({sweep_request.REQUEST: text})
+    assert request
+    assert request.id.isdecimal()
+
+
+def test_the_images_have_the_version_of_the_project() -> None:
+    version = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
+    assert re.findall(r"(?:operator:|newTag: )(\d+\.\d+\.\d+)\b", README) == [version, version]
 
 
 def test_the_example_is_the_overlay_that_is_tested() -> None:
