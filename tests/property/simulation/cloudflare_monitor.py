@@ -152,7 +152,9 @@ class CloudflareMonitor(Eyes):
         name, what = record["name"], "changed" if after else "removed"
         comment = str(record["comment"] or "")
         own = self.settings[replica].profile.tunnel_target
-        is_ours = ownership.parse(comment) in self.owners(replica) and record["content"] == own
+        # What somebody else made stays theirs, whatever its comment looks like.
+        is_marked = ownership.parse(comment) in self.owners(replica) and record["id"] not in self.foreign_records
+        is_ours = is_marked and record["content"] == own
         is_adopted = bool(after) and comment == ownership.ORIGINAL_COMMENT
         since, _ = self.foreign_records.get(record["id"], (LONG_AGO, None))
         is_old = self.now() - since > WINDOW and self.is_fair(replica)

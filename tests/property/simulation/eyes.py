@@ -136,6 +136,7 @@ class Eyes:
             not (is_old and self.is_fair(replica) and name in wanted),
             f"replica {replica} removed {what} of a live session",
         )
+        self.note()  # a Pod that is still going may have been so for long, while nothing changed
         # Who was not there when a Pod went (whenever that was) only has the sweep's word, which takes its time.
         self.note()
         is_witness = self.had_pod.get(session, LONG_AGO) >= self.begun[replica] or self.is_forced

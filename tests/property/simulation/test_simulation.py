@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 
 from fsm.states import State
 from tests.property.simulation import crowds, ending
-from tests.property.simulation.fates import CHANGES, LOSSES, NETWORK_FATES, PEOPLE, REPLICA_FATES, kill_at
+from tests.property.simulation.fates import CHANGES, NETWORK_FATES, PEOPLE, REPLICA_FATES, TRIALS, stop_at
 from tests.property.simulation.names import HASHES, NEIGHBOUR
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Simulation
@@ -158,11 +158,16 @@ class Story(RuleBasedStateMachine):
         if able:
             REPLICA_FATES[what](self.sim, able[number % len(able)], pause)
 
-    @rule(session=sessions, state=st.sampled_from([state.value for state in State]), pause=pauses)
-    def everybody_is_killed_when_a_session_is(self, session: str, state: str, pause: float) -> None:
+    @rule(
+        session=sessions,
+        state=st.sampled_from([state.value for state in State]),
+        steps=st.integers(1, 60),
+        is_killed=st.booleans(),
+    )
+    def everybody_stops_when_a_session_is(self, session: str, state: str, steps: int, is_killed: bool) -> None:
         self.a_session_goes_and_comes_again(session, 0.05, 0.05)
-        kill_at(self.sim, session, state)
-        self.sim.run(pause)
+        stop_at(self.sim, session, state, steps, is_killed=is_killed)
+        self.sim.run(1.0)
 
     @rule(skew=st.sampled_from((-3600.0, -30.0, 0.0, 30.0, 3600.0)), pause=pauses)
     def a_replica_comes_late_with_a_clock_of_its_own(self, skew: float, pause: float) -> None:
@@ -197,11 +202,11 @@ class Story(RuleBasedStateMachine):
         PEOPLE[what](self.sim, session)
         self.sim.run(pause)
 
-    @rule(what=st.sampled_from(sorted(LOSSES)), session=sessions)
-    def a_ready_session_loses_something(self, what: str, session: str) -> None:
+    @rule(what=st.sampled_from(sorted(TRIALS)), session=sessions, is_gone=st.booleans())
+    def a_ready_session_is_tried(self, what: str, session: str, is_gone: bool) -> None:
         if session not in ending.live_sessions(self.sim):
             self._come(session)
-        LOSSES[what](self.sim, session)
+        TRIALS[what](self.sim, session, is_gone)
 
     @rule(times=st.sampled_from((1, 2, 3, 1_000_000)), pause=pauses)
     def a_tool_writes_between_our_read_and_write(self, times: int, pause: float) -> None:
