@@ -237,10 +237,11 @@ class Operator:
 
     async def _lead(self) -> None:
         _log.info("leading")
-        async with asyncio.TaskGroup() as self._led:
-            self._term = term = Term(self.base)
+        async with asyncio.TaskGroup() as led:
+            term = Term(self.base)
+            self._led, self._term = led, term
             try:
-                self._led.create_task(self._tell_invalid(*self._invalid.values()))
+                led.create_task(self._tell_invalid(*self._invalid.values()))
                 self._on_lease(self.elector.facts.annotations)
                 await term.run()
             finally:
