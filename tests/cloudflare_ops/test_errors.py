@@ -72,7 +72,7 @@ def test_no_status_is_without_an_error_and_only_a_write_can_be_in_doubt(endpoint
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("7", 7), ("0", 60), ("-1", 60), ("nan", 60), ("soon", 60), (None, 60), ("inf", 3600), ("300", 300)],
+    [("7", 7), ("0.5", 0.5), ("0", 60), ("-1", 60), ("nan", 60), ("soon", 60), (None, 60), ("inf", 3600), ("300", 300)],
 )
 def test_a_pause_that_cannot_be_read_is_a_pause_all_the_same(header: str | None, seconds: float) -> None:
     error = translate("GET", ZONE, 429, 971, **({"retry-after": header} if header else {}))
@@ -91,6 +91,12 @@ def test_the_words_of_an_error_chain_are_told_and_long_words_are_cut() -> None:
 
 def test_an_html_page_with_a_ray_id_leaves_no_trace() -> None:
     assert str(errors.translate("GET", ZONE, 520, {}, None)) == "CloudflareError: HTTP 520 from the Cloudflare API"
+
+
+def test_what_is_shared_is_told_with_a_remedy_and_with_cloudflares_words_if_it_said_any() -> None:
+    bare, remedy = "ZoneNotFound: Cloudflare does not know the zone", ". Check CF_ZONE_ID and the token's zone"
+    assert str(errors.shared("ZoneNotFound")) == bare + remedy
+    assert str(errors.shared("ZoneNotFound", "7003: no")) == bare + " (7003: no)" + remedy
 
 
 def _exceptions() -> list[type[sdk.CloudflareError]]:

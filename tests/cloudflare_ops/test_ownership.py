@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudflare_ops.ownership import COMMENT_LIMIT, ORIGINAL_COMMENT, Entry, Verdict, is_ours, judge, parse, render
+from cloudflare_ops.ownership import (
+    COMMENT_LIMIT,
+    ORIGINAL_COMMENT,
+    Entry,
+    Verdict,
+    conflict_text,
+    is_ours,
+    judge,
+    parse,
+    render,
+)
 from tests.cloudflare_ops.api import DOMAIN, MARK, PROFILE, TARGET, host
 
 OURS = Entry(id="1", type="CNAME", name=host(1), content=TARGET, proxied=True, comment=MARK)
@@ -73,3 +83,11 @@ def test_what_a_record_at_a_wanted_name_is_to_us(change: dict[str, Any], verdict
 
 def test_the_original_comment_is_what_the_original_operator_wrote() -> None:
     assert ORIGINAL_COMMENT == "opencode session — managed by opencode-cloudflare-operator"
+
+
+def test_a_conflict_names_the_record_its_type_its_owner_if_it_has_one_and_the_remedy() -> None:
+    remedy = "delete or rename that record, and the session goes on by itself"
+    text = f"{host(1)} has a record of type A that is not this operator's"
+    assert conflict_text(replace(OURS, type="A", comment="")) == (text, remedy)
+    text = f"{host(1)} has a record of type CNAME of owner team-b that is not this operator's"
+    assert conflict_text(replace(OURS, comment=render("team-b"))) == (text, remedy)

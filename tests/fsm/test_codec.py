@@ -1,6 +1,7 @@
 """The record as texts: readable for people, exact for machines, and never a crash."""
 
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -210,3 +211,15 @@ def test_the_keys_of_the_codec_are_the_ones_of_the_prefix() -> None:
 
 def test_the_names_in_a_record_are_told_in_full() -> None:
     assert read(render(record(hostname=HOST, since=NOW)), "uid-1") == record()
+
+
+def test_times_are_written_in_utc_and_whole_seconds_wherever_the_operator_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        here = datetime(2026, 11, 23, 4, 11, 9, 999_999, tzinfo=timezone(timedelta(hours=2)))
+        texts = render(record(since=here, retry_at=here))
+        assert {texts[PREFIX + "since"], texts[PREFIX + "retry-at"]} == {"2026-11-23T02:11:09Z"}
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -1,5 +1,7 @@
 """The table: every move there is, and nothing else."""
 
+from types import SimpleNamespace
+
 import pytest
 from transitions import MachineError
 
@@ -75,6 +77,13 @@ def test_an_illegal_trigger_does_not_say_so_in_the_words_of_the_library() -> Non
 
 def test_the_machine_has_no_transitions_that_nobody_asked_for() -> None:
     assert set(build(TRANSITIONS).events) == {trigger.value for trigger in Trigger}
+
+
+@pytest.mark.parametrize(("state", "trigger"), MOVES, ids=str)
+def test_a_machine_that_is_built_now_makes_the_same_moves(state: State, trigger: Trigger) -> None:
+    cursor = SimpleNamespace(state=state)
+    build(TRANSITIONS).events[trigger.value].trigger(cursor)
+    assert cursor.state is MOVES[state, trigger]
 
 
 def test_the_diagram_draws_each_move_once() -> None:
