@@ -36,12 +36,14 @@ class KubeMonitor(Eyes):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._records: dict[str, dict[str, str]] = {}  # by uid, since a hand was last at it
+        self._edited: set[str] = set()  # uids of Pods at which a hand was last
         self._told: dict[str, str] = {}
         self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def hand_edited(self, uid: str) -> None:
         """A person changed the record of this Pod: revisions start anew."""
         self._records.pop(uid, None)
+        self._edited.add(uid)
 
     @contextmanager
     def kube_effect(self, replica: int, request: Request) -> Iterator[None]:
@@ -78,9 +80,10 @@ class KubeMonitor(Eyes):
         self.must(annotations.get(PREFIX + "pod-uid") == uid, f"{session}: the record names another Pod")
         self._check_pace(session, uid)
         self._check_alarm(session, pod)
-        # Of a record that a person has edited only the end is known to be true.
-        if _PROMISED.get(state, 0) > _PROMISED.get(former, 3):
+        # What a person has written is repeated until a look refutes it.
+        if uid not in self._edited and _PROMISED[state] > _PROMISED.get(former, 0):
             self._check_promised(replica, session, pod)
+        self._edited.discard(uid)
 
     def _check_attempts(self, replica: int, session: str, before: Any, after: Any) -> None:
         """The count falls when something else begins, or after a calm time: who forgets it tries without a pause."""

@@ -7,6 +7,7 @@ is long enough to see all of them. Each chunk has a seed, which is told when it 
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from random import Random
 
@@ -50,9 +51,16 @@ def play(seed: int, examples: int) -> tuple[Tally, str]:
     try:
         test_simulation.play(examples, seed)
     except Exception as error:
-        notes = "\n".join(getattr(error, "__notes__", ()))
-        return TALLY, f"SEED={seed} EXAMPLES={examples} fails:\n{error}\n{notes}"
+        return TALLY, f"make soak SEED={seed} EXAMPLES={examples} fails:\n" + "\n".join(_stories(error))
     return TALLY, ""
+
+
+def _stories(error: BaseException) -> Iterator[str]:
+    """Every story that went wrong in different ways."""
+    if isinstance(error, BaseExceptionGroup):
+        for other in error.exceptions:
+            yield from _stories(other)
+    yield from (str(error), *getattr(error, "__notes__", ()))
 
 
 def _progress(done: int, of: int, seconds: float) -> None:

@@ -38,7 +38,8 @@ numbers = st.integers(0, 9)
 services = st.sampled_from(("kube", "cloudflare"))
 faults = st.lists(st.sampled_from(tuple(Fault)), min_size=1, max_size=4)
 STEPS = 20  # of a story, at most
-ROUND, ROUNDS = 30.0, 40  # seconds and times to look whether the world is well again
+# Seconds and times to look whether the world is well again; the first is longer than the time between two resyncs.
+ROUND, ROUNDS = 65.0, 20
 QUIET = 130.0  # seconds in which nobody may write
 MOMENT, MOMENTS = 1.7, 10  # seconds and times to look whether nobody is at work: a look takes less
 
