@@ -4,6 +4,7 @@
     kube.py, cloudflare.py    the sandbox's two pure cores behind the product's own seams
     names.py       who plays                                scene.py       what routers, people and tools do
     simulation.py  the scene with replicas                  fates.py, crowds.py   what can happen, by name
+    trials.py      what a session has to get over
     eyes.py        what is there now, and what was          monitor.py     the invariants, in two halves:
                                                               cloudflare_monitor.py, kube_monitor.py
     ending.py      how the world has to be in the end       kill_points.py every await, and where replicas were killed

@@ -1,5 +1,6 @@
 """`cloudflare_ops.transport.Transport` without a wire: the sandbox's pure world behind the simulated network."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,7 +42,11 @@ class SimulatedTransport:
         try:
             reply = await self._network.exchange("cloudflare", lambda: self._effect(replica, request), _cut_short)
         except LostError as error:
+            self._monitor.cloudflare_lost(replica, sent=error.sent)
             raise NoReplyError(sent=error.sent) from None
+        except asyncio.CancelledError:
+            self._monitor.cloudflare_lost(replica, sent=True)
+            raise
         except FaultyError as error:
             if error.fault is Fault.THROTTLED:
                 self._monitor.cloudflare_throttled(replica, RETRY_AFTER)

@@ -42,6 +42,8 @@ class CloudflareMonitor(Eyes):
         self.most_writes = 0  # in a minute
         # (replica, part, name) -> when the newest request was sent whose answer showed it there
         self.shown: dict[tuple[int, str, str], float] = {}
+        # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
+        self.lost: defaultdict[int, list[float]] = defaultdict(list)
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
         self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
         self._silent_until: defaultdict[int, float] = defaultdict(float)
@@ -76,6 +78,10 @@ class CloudflareMonitor(Eyes):
     def cloudflare_throttled(self, replica: int, seconds: float) -> None:
         """A replica is asked to send nothing for so long."""
         self._silent_until[replica] = self.now() + seconds
+
+    def cloudflare_lost(self, replica: int, *, sent: bool) -> None:
+        """A replica got no reply."""
+        self.lost[replica] += [self.now()] * (1 if sent else 2)
 
     def cloudflare_answered(self, replica: int, request: Request, reply: Reply, asked: float) -> None:
         """A replica got this."""

@@ -11,7 +11,6 @@ from tests.property.simulation.simulation import Replica, Simulation
 
 WATCHED = 400  # handfuls of callbacks: more than a session needs to become Ready
 OVER = 25.0  # seconds: the lease of who stopped has run out, and another one has used it
-SETTLED, LOOK = 20.0, 65.0  # seconds until a session is Ready, and from one look at everything to the next
 
 
 def _killed(sim: Simulation, replica: Replica, pause: float) -> None:
@@ -190,74 +189,6 @@ PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
     "asks for a sweep": lambda sim, _: sim.ask_for_sweep(),
     "fills the zone": lambda sim, _: sim.fill_quota(),
     "makes room in the zone": lambda sim, _: sim.raise_quota(),
-}
-
-
-def _lost(what: str) -> Callable[[Simulation, str, bool], None]:
-    """The session has become Ready, something goes or is somebody else's, and a look at everything finds out."""
-
-    def lose(sim: Simulation, session: str, is_gone: bool) -> None:
-        sim.run(SETTLED)
-        PEOPLE[what](sim, session)
-        sim.run(LOOK)
-        if is_gone:
-            sim.delete_session(session)
-            sim.end_pods(session)
-            sim.run(SETTLED)
-            sim.remove_foreign_records()
-            sim.remove_foreign_rules()
-            sim.remove_foreign_routes()
-
-    return lose
-
-
-SPOILERS = ("deletes a record", "switches a proxy off", "resets the tunnel", "deletes a route", "changes a route")
-TAKERS = (
-    "makes a foreign record",
-    "makes a record that looks like ours",
-    "takes a session's rule",
-    "makes a rule with a path",
-    "makes a foreign route",
-)
-
-
-def _unselected(sim: Simulation, session: str, is_gone: bool) -> None:
-    """The session leaves the selection, alive, for longer than a look."""
-    sim.run(SETTLED)
-    sim.relabel(session, None)
-    sim.run(LOOK)
-    sim.relabel(session, "opencode-router")
-
-
-def _unheard(sim: Simulation, session: str, is_gone: bool) -> None:
-    """The session goes, and comes again before Cloudflare can be reached; nobody hears of it."""
-    sim.run(SETTLED)
-    sim.monitor.tell("fate", "cloudflare is down, and soon nobody hears anything")
-    sim.network.down.add("cloudflare")
-    sim.delete_session(session)
-    sim.end_pods(session)
-    sim.run(1.0)
-    sim.troubles.silent.update(replica.number for replica in sim.replicas)
-    sim.create_session(session)
-    sim.run(SETTLED)
-    sim.network.down.discard("cloudflare")
-    sim.run(SETTLED if is_gone else LOOK)
-    sim.troubles.silent.clear()
-
-
-def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
-    """The session's Pod goes on going (its node is lost), beside the one that has taken its place."""
-    sim.run(SETTLED)
-    sim.delete_session(session)
-    sim.create_session(session, name=f"opencode-session-{session}-c")
-    sim.run(LOOK)
-
-
-TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
-    **{what: _lost(what) for what in SPOILERS + TAKERS},
-    "leaves the selection": _unselected,
-    "comes back unheard": _unheard,
-    "is outlived by its former Pod": _outlived,
 }
 
 

@@ -32,6 +32,7 @@ class KubeMonitor(Eyes):
     """The half that looks at Kubernetes."""
 
     shown: dict[tuple[int, str, str], float]
+    lost: defaultdict[int, list[float]]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -79,7 +80,7 @@ class KubeMonitor(Eyes):
             self._check_attempts(replica, session, before, annotations)
         self.must(annotations.get(PREFIX + "pod-uid") == uid, f"{session}: the record names another Pod")
         self._check_pace(session, uid)
-        self._check_alarm(session, pod)
+        self._check_alarm(replica, session, pod)
         # What a person has written is repeated until a look refutes it.
         if uid not in self._edited and _PROMISED[state] > _PROMISED.get(former, 0):
             self._check_promised(replica, session, pod)
@@ -100,8 +101,8 @@ class KubeMonitor(Eyes):
             patched.popleft()
         self.must(len(patched) <= PATCHES_A_MINUTE, f"{session}: {len(patched)} writes of the record in a minute")
 
-    def _check_alarm(self, session: str, pod: Any) -> None:
-        """What is told to be lost was away, or another one, not long ago."""
+    def _check_alarm(self, replica: int, session: str, pod: Any) -> None:
+        """What is told to be lost was away, or another one, not long ago; one lost reply alone is looked up."""
         uid, annotations = pod["metadata"]["uid"], pod["metadata"]["annotations"]
         before, error = self._told.get(uid), annotations.get(PREFIX + "last-error", "")
         self._told[uid] = error
@@ -110,6 +111,9 @@ class KubeMonitor(Eyes):
         # Where the settings have changed, what is there may be as it was and yet not as wanted.
         is_false = error != before and since < self.now() - LATEST and len(self.profiles) == 1
         self.must(not is_false, f"{session}: {error}, but it was there all the time")
+        lost = [at for at in self.lost[replica] if at > self.now() - LATEST]
+        is_hasty = error != before and error.startswith("CloudflareUnreachable") and len(lost) < 2
+        self.must(not is_hasty, f"{session}: {error}, but only one reply was lost")
 
     def _check_promised(self, replica: int, session: str, pod: Any) -> None:
         """What a state says was there since the Pod was; who says Ready has seen it since then itself."""

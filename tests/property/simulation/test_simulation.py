@@ -22,11 +22,12 @@ from hypothesis.stateful import (
 
 from fsm.states import State
 from tests.property.simulation import crowds, ending
-from tests.property.simulation.fates import CHANGES, NETWORK_FATES, PEOPLE, REPLICA_FATES, TRIALS, stop_at
+from tests.property.simulation.fates import CHANGES, NETWORK_FATES, PEOPLE, REPLICA_FATES, stop_at
 from tests.property.simulation.names import HASHES, NEIGHBOUR
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.tally import TALLY
+from tests.property.simulation.trials import TRIALS
 
 # Mutants only have to be caught: what shortens the story for people takes minutes.
 PHASES = (Phase.generate,) if os.environ.get("MUTANT") else (Phase.generate, Phase.shrink)

@@ -1,0 +1,96 @@
+"""What a session that is Ready has to get over, by name: each trial takes its time, so that its end is seen.
+
+`test_simulation` draws the names; `fates` has what happens at any moment.
+"""
+
+from collections.abc import Callable, Mapping
+
+from tests.property.simulation.fates import PEOPLE
+from tests.property.simulation.network import Fault
+from tests.property.simulation.simulation import Simulation
+
+SETTLED, LOOK = 20.0, 65.0  # seconds until a session is Ready, and from one look at everything to the next
+
+
+def _lost(what: str) -> Callable[[Simulation, str, bool], None]:
+    """The session has become Ready, something goes or is somebody else's, and a look at everything finds out."""
+
+    def lose(sim: Simulation, session: str, is_gone: bool) -> None:
+        sim.run(SETTLED)
+        PEOPLE[what](sim, session)
+        sim.run(LOOK)
+        if is_gone:
+            sim.delete_session(session)
+            sim.end_pods(session)
+            sim.run(SETTLED)
+            sim.remove_foreign_records()
+            sim.remove_foreign_rules()
+            sim.remove_foreign_routes()
+
+    return lose
+
+
+SPOILERS = ("deletes a record", "switches a proxy off", "resets the tunnel", "deletes a route", "changes a route")
+TAKERS = (
+    "makes a foreign record",
+    "makes a record that looks like ours",
+    "takes a session's rule",
+    "makes a rule with a path",
+    "makes a foreign route",
+)
+
+
+def _unselected(sim: Simulation, session: str, is_gone: bool) -> None:
+    """The session leaves the selection, alive, for longer than a look."""
+    sim.run(SETTLED)
+    sim.relabel(session, None)
+    sim.run(LOOK)
+    sim.relabel(session, "opencode-router")
+
+
+def _unheard(sim: Simulation, session: str, is_gone: bool) -> None:
+    """The session goes, and comes again before Cloudflare can be reached; nobody hears of it."""
+    sim.run(SETTLED)
+    sim.monitor.tell("fate", "cloudflare is down, and soon nobody hears anything")
+    sim.network.down.add("cloudflare")
+    sim.delete_session(session)
+    sim.end_pods(session)
+    sim.run(1.0)
+    sim.troubles.silent.update(replica.number for replica in sim.replicas)
+    sim.create_session(session)
+    sim.run(SETTLED)
+    sim.network.down.discard("cloudflare")
+    sim.run(SETTLED if is_gone else LOOK)
+    sim.troubles.silent.clear()
+
+
+def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
+    """The session's Pod goes on going (its node is lost), beside the one that has taken its place."""
+    sim.run(SETTLED)
+    sim.delete_session(session)
+    sim.create_session(session, name=f"opencode-session-{session}-c")
+    sim.run(LOOK)
+
+
+def _unanswered(fault: Fault) -> Callable[[Simulation, str, bool], None]:
+    """The session comes into a quiet world, in which one single request goes wrong."""
+
+    def lose(sim: Simulation, session: str, is_gone: bool) -> None:
+        sim.delete_session(session)
+        sim.end_pods(session)
+        sim.run(LOOK)
+        sim.monitor.tell("fate", f"the next call to cloudflare: {fault.value}")
+        sim.network.faults["cloudflare"].append(fault)
+        sim.create_session(session)
+        sim.run(SETTLED)
+
+    return lose
+
+
+TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
+    **{what: _lost(what) for what in SPOILERS + TAKERS},
+    **{fault.value: _unanswered(fault) for fault in (Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE_EFFECT)},
+    "leaves the selection": _unselected,
+    "comes back unheard": _unheard,
+    "is outlived by its former Pod": _outlived,
+}
