@@ -34,6 +34,8 @@ class SharedLiving:
         self._asked.update(sessions)
         if self._next is None:
             self._next = asyncio.create_task(self._read_after(self._current), name="live read")
+            # Asked for here, because everybody who waits for it may have given up by then.
+            self._next.add_done_callback(lambda task: task.cancelled() or task.exception())
         return set(sessions) & await asyncio.shield(self._next)
 
     async def _read_after(self, before: asyncio.Task[Set[str]] | None) -> Set[str]:

@@ -1,6 +1,7 @@
 """Many questions, one live list, never one that began too early."""
 
 import asyncio
+import gc
 from collections.abc import Collection
 
 import pytest
@@ -77,3 +78,20 @@ async def test_a_caller_that_is_cancelled_takes_nobody_with_it() -> None:
     assert await second == {"b"}
     with pytest.raises(asyncio.CancelledError):
         await first
+
+
+async def test_a_list_that_fails_when_nobody_waits_for_it_any_more_is_no_complaint() -> None:
+    complaints = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    reader = Reader()
+    reader.error = TransientError("KubernetesUnavailable", "no answer")
+    living = SharedLiving(reader, reader.refute, lambda: 7.0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await living(["a"])
+    reader.gate.set()
+    while living._current is None or not living._current.done():
+        await asyncio.sleep(0)
+    living._current = None
+    gc.collect()
+    assert complaints == []

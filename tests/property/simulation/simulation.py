@@ -161,6 +161,7 @@ class Simulation(Scene):
 
     def close(self) -> None:
         """End every replica in peace (nothing of it reaches the world any more), and the loop."""
+        self._patches.close()
         self.network.down |= {"kube", "cloudflare"}
         self.troubles.generation += 1
         for replica in self.replicas:
@@ -176,7 +177,6 @@ class Simulation(Scene):
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
         asyncio.set_event_loop(None)
-        self._patches.close()
 
     async def _gather(self, tasks: list[asyncio.Task[Any]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
