@@ -17,6 +17,9 @@ from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes
 
 PATCHES_A_MINUTE = 40  # of one Pod's record: an endless loop makes hundreds
 LATEST = 90.0  # seconds between a loss and the word of it: a look, a stale answer, a slow write
+LOOKED_UP = (
+    700.0  # seconds from a lost reply to the end of the tries to look it up: the budget may hold each for minutes
+)
 _LOST = {"DnsRecordLost": "dns", "TunnelRuleLost": "rule"}
 
 # How many of record, rule and routes a state says are there; the last state says that all were seen at once.
@@ -111,7 +114,7 @@ class KubeMonitor(Eyes):
         # Where the settings have changed, what is there may be as it was and yet not as wanted.
         is_false = error != before and since < self.now() - LATEST and len(self.profiles) == 1
         self.must(not is_false, f"{session}: {error}, but it was there all the time")
-        lost = [at for at in self.lost[replica] if at > self.now() - LATEST]
+        lost = [at for at in self.lost[replica] if at > self.now() - LOOKED_UP]
         is_hasty = error != before and error.startswith("CloudflareUnreachable") and len(lost) < 2
         self.must(not is_hasty, f"{session}: {error}, but only one reply was lost")
 
