@@ -11,9 +11,10 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit
 # Two stamps: the packages are installed once per change of the lock, the project once per change of its metadata.
 PACKAGES := .venv/.packages
 PROJECT := .venv/.project
+MUTMUT := .venv-mutants/.mutmut-3.8.1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lint test test-fast soak bench demo diagram lock image-check clean
+.PHONY: help setup lint test test-fast soak mutants mutmut bench demo diagram lock image-check clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -48,6 +49,18 @@ test-fast: setup ## Every test that needs no control plane
 soak: setup ## Stories of the simulation on every core, 20,000 (hours) or EXAMPLES=n; SEED=s EXAMPLES=n plays a chunk again
 	$(BIN)/python -m tests.property.simulation.soak $(or $(EXAMPLES),20000) $(SEED)
 
+mutants: setup ## Plant bugs into copies: the simulation has to notice each; an hour, ONLY=text some of them
+	$(BIN)/python -m tests.mutants
+
+mutmut: setup $(MUTMUT) ## A mutation tool on the pure core, judged by the fast tests
+	$(BIN)/python -m tests.mutants.core
+
+# It brings a terminal interface of its own, so it stays out of .venv and the locks; it uses what is in .venv.
+$(MUTMUT):
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-mutants
+	@$(BIN)/uv pip install --quiet --python .venv-mutants/bin/python mutmut==3.8.1
+	@touch $@
+
 bench: setup ## What it costs, beside what is inevitable: half an hour; QUICK=1 a minute or two, JSON=path, PLOT=path
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))
 
@@ -67,5 +80,5 @@ image-check: setup ## Run the Dockerfile's own steps on a clean folder and start
 	$(BIN)/python scripts/check_image.py
 
 clean: ## Remove .venv and everything that was built
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-mutants build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

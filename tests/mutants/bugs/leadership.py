@@ -1,0 +1,17 @@
+"""Bugs in who may write."""
+
+from tests.mutants.mutant import Edit, Mutant
+
+BUGS = (
+    Mutant(
+        "lease ignored after a pause",
+        "a replica that was stopped goes on writing beside the new leader",
+        (
+            Edit(
+                "cloudflare_ops/client.py",
+                "        if request.is_write and self._remaining() < self._limit:",
+                "        if False:",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,25 @@
+"""Bugs in how often anything is tried: backoff, budget, and watches that begin anew."""
+
+from tests.mutants.mutant import Edit, Mutant
+
+BUGS = (
+    Mutant(
+        "backoff lost on restart",
+        "each new leader begins to try at once, and counts from nothing",
+        (
+            Edit(
+                "controller/memory.py",
+                "        self._ghosts: dict[str, SessionRecord] = {}\n",
+                "        self._ghosts: dict[str, SessionRecord] = {}\n        self._known: set[str] = set()\n",
+            ),
+            Edit(
+                "controller/memory.py",
+                "            case SessionRecord():\n",
+                "            case SessionRecord() if carrier.uid not in self._known:\n"
+                "                self._known.add(carrier.uid)\n"
+                "                return replace(result, attempts=0, retry_at=None)\n"
+                "            case SessionRecord():\n",
+            ),
+        ),
+    ),
+)

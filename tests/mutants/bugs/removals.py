@@ -1,0 +1,58 @@
+"""Bugs in what must be true before anything is removed, and in the sweep."""
+
+from tests.mutants.mutant import Edit, Mutant
+
+BUGS = (
+    Mutant(
+        "live check by the selector",
+        "a session whose Pod left the selection is torn down",
+        (
+            Edit(
+                "k8s/pods.py",
+                '        query = (("labelSelector", among),)',
+                '        query = (("labelSelector", f"{among},{self.reflector._selector[0][1]}"),)',
+            ),
+        ),
+    ),
+    Mutant(
+        "removal wish not decided again",
+        "a session that came back before the write is torn down",
+        (
+            Edit(
+                "cloudflare_ops/wishes.py",
+                "    total = [t for t in tickets if isinstance(",
+                "    total: list[Ticket[Any]] = []\n    _ = [t for t in tickets if isinstance(",
+            ),
+        ),
+    ),
+    Mutant(
+        "teardown of a hash that has another live Pod",
+        "a Pod that is still going speaks for its successor",
+        (
+            Edit(
+                "fsm/observation.py", "(not pod.deleting, pod.created, pod.uid)", "(pod.deleting, pod.created, pod.uid)"
+            ),
+        ),
+    ),
+    Mutant(
+        "sweep on one sighting",
+        "what one look missed is removed",
+        (
+            Edit(
+                "fsm/orphans.py",
+                "if force or (session in suspects and now - first > grace)",
+                "if force or now >= first",
+            ),
+        ),
+    ),
+    Mutant(
+        "sweep on a partial list",
+        "a cache that is not complete yet makes orphans of everybody",
+        (Edit("controller/resync.py", " if await self._listed() else None", ""),),
+    ),
+    Mutant(
+        "brake off",
+        "an operator that looks into the wrong namespace tears everything down",
+        (Edit("fsm/orphans.py", "    if not force and len(missed)", "    if force and len(missed)"),),
+    ),
+)

@@ -1,0 +1,45 @@
+"""Bugs in whose a DNS record is, and in how records are written."""
+
+from tests.mutants.mutant import Edit, Mutant
+
+BUGS = (
+    Mutant(
+        "removal without ownership check",
+        "foreign records of a session's name are deleted",
+        (
+            Edit(
+                "cloudflare_ops/zone.py",
+                "for e in self.at(name).entries or () if is_ours(e, self._profile))",
+                "for e in self.at(name).entries or ())",
+            ),
+        ),
+    ),
+    Mutant(
+        "mark searched instead of parsed",
+        "a record whose comment only mentions us is ours",
+        (Edit("cloudflare_ops/ownership.py", "_MARK.fullmatch(comment)", "_MARK.search(comment)"),),
+    ),
+    Mutant(
+        "overwrite a record instead of conflict",
+        "a foreign record of a session's name is patched",
+        (Edit("cloudflare_ops/ownership.py", "if adoptable else Verdict.FOREIGN", "if True else Verdict.FOREIGN"),),
+    ),
+    Mutant(
+        "deletes mixed with posts",
+        "one bad post takes all deletes with it",
+        (
+            Edit(
+                "cloudflare_ops/dns.py",
+                "            those = [operation for operation in operations if operation.kind == kind]",
+                "            those = list(operations) if kind == POSTS else []",
+            ),
+            Edit(
+                "cloudflare_ops/dns.py",
+                "        body = {kind: [dict(operation.body) for operation in operations]}",
+                "        body: dict[str, Any] = {}\n"
+                "        for operation in operations:\n"
+                "            body.setdefault(operation.kind, []).append(dict(operation.body))",
+            ),
+        ),
+    ),
+)

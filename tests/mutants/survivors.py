@@ -1,0 +1,22 @@
+"""Why a mutant of `core` survives, by the function and the text that was put into it."""
+
+from collections.abc import Mapping
+
+_UNSHOWN = "the text of an error that is caught a few lines further on, and shown to nobody"
+_NO_MODEL = "a model's, and the machine has none: each move brings its own cursor"
+_BUILD = (
+    "return Machine(model=None, states=State, transitions=_rows(table), initial=State.PENDING, auto_transitions=False)"
+)
+
+REASONS: Mapping[tuple[str, str], str] = {
+    ("fsm.codec._UnreadableError.__init__", "super().__init__(None)"): _UNSHOWN,
+    ("fsm.codec._nonempty", "raise ValueError(None)"): _UNSHOWN,
+    ("fsm.codec._count", "raise ValueError(None)"): _UNSHOWN,
+    ("fsm.codec._time", "raise ValueError(None)"): _UNSHOWN,
+    ("fsm.record.settle", ""): "cannot be reached: it has the type checker find an outcome without a case",
+    ("fsm.table.build", _BUILD.replace("initial=State.PENDING", "initial=None")): _NO_MODEL,
+    ("fsm.table.build", _BUILD.replace("initial=State.PENDING, ", "")): _NO_MODEL,
+    ("fsm.table.build", _BUILD.replace("model=None, ", "")): "the machine then is a model itself, which nobody asks",
+    ("fsm.table.build", _BUILD.replace("=False", "=None")): "None is as good as False",
+    ("cloudflare_ops.errors._retry_after", 'seconds = float(headers.get("retry-after", "XXXX"))'): "no number either",
+}
