@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cloudflare_ops.client import Client
+from fsm.errors import TransientError
 from fsm.observation import carrier_of
 from fsm.session import PREFIX
 from fsm.states import State
@@ -85,8 +86,13 @@ class Status:
         }
 
     def _account(self, client: Client) -> dict[str, object]:
-        blocked: dict[str, object] = {"cloudflare RateLimited": BLOCKED} if client.budget.blocked_for else {}
-        return blocked | {f"cloudflare {error.reason}": error for error in client.problems}
+        found: dict[str, object] = {f"cloudflare {error.reason}": error for error in client.problems}
+        # A block is told as long as it lasts, everything else until a call succeeds.
+        if client.budget.blocked_for:
+            return found | {"cloudflare RateLimited": BLOCKED}
+        trouble = client.trouble
+        is_block = isinstance(trouble, TransientError) and trouble.retry_after is not None
+        return found if is_block else found | {"cloudflare": trouble}
 
     def _ago(self, time: float | None) -> float | None:
         return None if time is None else round(self._now() - time, 1)

@@ -5,6 +5,7 @@ from typing import Any, Never
 
 import pytest
 
+from cloudflare_ops.client import READ_ATTEMPTS
 from cloudflare_ops.endpoints import Endpoint
 from controller.app import Operator
 from controller.settings import Settings
@@ -61,6 +62,17 @@ async def test_a_block_of_cloudflare_is_told_for_as_long_as_it_lasts() -> None:
         "blocked_seconds": 240.0,
     }
     await asyncio.sleep(240)
+    assert leader.status.problems() == {}
+
+
+@virtual
+async def test_a_cloudflare_that_fails_is_told_until_a_call_succeeds() -> None:
+    leader = Leader()
+    leader.api.script("GET zone", *[instead(failing(502, 502))] * READ_ATTEMPTS)
+    with pytest.raises(SessionError):
+        await leader.ask()
+    assert leader.status.problems()["cloudflare"].startswith("CloudflareError: ")
+    await leader.ask()
     assert leader.status.problems() == {}
 
 
