@@ -15,6 +15,7 @@ from fsm.session import HASH_LABEL, Profile, hash_of_hostname
 from sandbox.cloudflare.tunnels import Tunnel
 from sandbox.cloudflare.world import World
 from sandbox.kubernetes.api import Api
+from tests.property.simulation.loop import SENT
 from tests.property.simulation.names import NEIGHBOUR, NEIGHBOUR_SERVICE
 
 # Evidence may be 2 s old when a write begins, the write takes its time limit, the answer its way.
@@ -131,7 +132,8 @@ class Eyes:
         others = [s for s in self.settings.values() if _is_of(s, session) and not _is_of(own, session)]
         wanted = {n for settings in (own, *others[-1:]) for n in _names(session, settings.profile)}
         since = self.live_since.get(session)
-        is_old = since is not None and self.now() - since > WINDOW
+        sent = SENT.get()
+        is_old = since is not None and (self.now() if sent is None else sent) - since > WINDOW
         self.must(
             not (is_old and self.is_fair(replica) and name in wanted),
             f"replica {replica} removed {what} of a live session",

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 REPLICA: ContextVar[int] = ContextVar("REPLICA", default=-1)  # -1: the world itself
+SENT: ContextVar[float | None] = ContextVar("SENT", default=None)  # when the request that has its effect now was sent
 
 
 SPINNING = 100_000  # callbacks at one moment: hundreds are many

@@ -11,7 +11,7 @@ from enum import Enum
 from random import Random
 from typing import TypeVar
 
-from tests.property.simulation.loop import REPLICA
+from tests.property.simulation.loop import REPLICA, SENT
 
 _T = TypeVar("_T")
 
@@ -84,6 +84,7 @@ class Network:
         answer: asyncio.Future[_T] = self._loop.create_future()
         context = copy_context()
         context.run(REPLICA.set, -1)
+        context.run(SENT.set, self._loop.time())
         task = self._loop.create_task(self._carry_out(effect, cut, fault, answer), context=context)
         answer.add_done_callback(lambda _: task)  # the task lives as long as somebody may wait
         return await answer

@@ -27,7 +27,7 @@ from tests.property.simulation.names import HASHES, NEIGHBOUR
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.tally import TALLY
-from tests.property.simulation.trials import TRIALS
+from tests.property.simulation.trials import LOSSES, TRIALS
 
 # Mutants only have to be caught: what shortens the story for people takes minutes.
 PHASES = (Phase.generate,) if os.environ.get("MUTANT") else (Phase.generate, Phase.shrink)
@@ -42,7 +42,7 @@ STEPS = 20  # of a story, at most
 # Seconds and times to look whether the world is well again; the first is longer than the time between two resyncs.
 ROUND, ROUNDS = 65.0, 20
 QUIET = 130.0  # seconds in which nobody may write
-MOMENT, MOMENTS = 1.7, 10  # seconds and times to look whether nobody is at work: a look takes less
+MOMENT, MOMENTS = 1.7, 200  # seconds and times to look whether nobody is at work: only the budget takes longer
 
 
 class Story(RuleBasedStateMachine):
@@ -203,6 +203,12 @@ class Story(RuleBasedStateMachine):
     def somebody_does_something(self, what: str, session: str, pause: float) -> None:
         PEOPLE[what](self.sim, session)
         self.sim.run(pause)
+
+    @rule(what=st.sampled_from(sorted(LOSSES)), session=sessions, is_gone=st.booleans())
+    def a_ready_session_loses_something(self, what: str, session: str, is_gone: bool) -> None:
+        if session not in ending.live_sessions(self.sim):
+            self._come(session)
+        LOSSES[what](self.sim, session, is_gone)
 
     @rule(what=st.sampled_from(sorted(TRIALS)), session=sessions, is_gone=st.booleans())
     def a_ready_session_is_tried(self, what: str, session: str, is_gone: bool) -> None:

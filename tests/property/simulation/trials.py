@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Mapping
 
+from fsm.session import PREFIX
 from tests.property.simulation.fates import PEOPLE
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Simulation
@@ -69,7 +70,17 @@ def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
     sim.run(SETTLED)
     sim.delete_session(session)
     sim.create_session(session, name=f"opencode-session-{session}-c")
-    sim.run(LOOK)
+    sim.calm()
+    if not sim.alive():
+        sim.start()
+    sim.run(3 * LOOK)
+    live = [
+        pod["metadata"].get("annotations") or {}
+        for pod in sim.pods_of(session)
+        if "deletionTimestamp" not in pod["metadata"]
+    ]
+    is_served = any(PREFIX + "state" in annotations for annotations in live)
+    sim.monitor.must(is_served or not live, f"{session} waits for its former Pod to end")
 
 
 def _unanswered(fault: Fault) -> Callable[[Simulation, str, bool], None]:
@@ -87,8 +98,8 @@ def _unanswered(fault: Fault) -> Callable[[Simulation, str, bool], None]:
     return lose
 
 
+LOSSES: Mapping[str, Callable[[Simulation, str, bool], None]] = {what: _lost(what) for what in SPOILERS + TAKERS}
 TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
-    **{what: _lost(what) for what in SPOILERS + TAKERS},
     **{fault.value: _unanswered(fault) for fault in (Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE_EFFECT)},
     "leaves the selection": _unselected,
     "comes back unheard": _unheard,
