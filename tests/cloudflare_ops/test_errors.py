@@ -99,6 +99,10 @@ def test_what_is_shared_is_told_with_a_remedy_and_with_cloudflares_words_if_it_s
     assert str(errors.shared("ZoneNotFound", "7003: no")) == bare + " (7003: no)" + remedy
 
 
+def test_a_write_that_came_too_late_says_why_nothing_was_sent() -> None:
+    assert str(errors.TooLateError()) == "TooLate: Cloudflare answered too slowly to write safely"
+
+
 def _exceptions() -> list[type[sdk.CloudflareError]]:
     found = [item for item in vars(sdk).values() if inspect.isclass(item) and issubclass(item, sdk.CloudflareError)]
     assert len(found) > 10

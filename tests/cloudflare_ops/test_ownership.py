@@ -14,6 +14,7 @@ from cloudflare_ops.ownership import (
     Entry,
     Verdict,
     conflict_text,
+    has_id,
     is_ours,
     judge,
     parse,
@@ -91,3 +92,10 @@ def test_a_conflict_names_the_record_its_type_its_owner_if_it_has_one_and_the_re
     assert conflict_text(replace(OURS, type="A", comment="")) == (text, remedy)
     text = f"{host(1)} has a record of type CNAME of owner team-b that is not this operator's"
     assert conflict_text(replace(OURS, comment=render("team-b"))) == (text, remedy)
+
+
+@pytest.mark.parametrize(
+    ("raw", "has"), [({"id": "1"}, True), ({}, False), ("id", False), (["id"], False), (None, False)]
+)
+def test_only_a_record_has_an_id(raw: object, has: bool) -> None:
+    assert has_id(raw) is has
