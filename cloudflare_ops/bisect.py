@@ -24,16 +24,16 @@ async def bisect(
     Costs one call when all are fine, and at most 2 * log2(n) + 1 for one bad item among n. Other errors pass.
     """
     failures: list[tuple[T, SessionError]] = []
-    taken = 0
+    is_any_taken = False
 
     async def attempt(part: Sequence[T]) -> None:
-        nonlocal taken
-        if len(failures) >= PATIENCE and not taken:
+        nonlocal is_any_taken
+        if len(failures) >= PATIENCE and not is_any_taken:
             failures.extend((item, failures[-1][1]) for item in part)
             return
         try:
             await send(part)
-            taken += len(part)
+            is_any_taken = True
         except refused as error:
             if len(part) == 1:
                 failures.append((part[0], error))

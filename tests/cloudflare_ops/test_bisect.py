@@ -43,3 +43,30 @@ def test_when_all_are_refused_it_soon_gives_up(size: int) -> None:
     failures = asyncio.run(bisect(range(size), judge.send, Refused))
     assert [item for item, _ in failures] == list(range(size))
     assert judge.calls <= 2 * PATIENCE + math.ceil(math.log2(max(2, size)))
+
+
+def test_it_gives_up_only_while_nothing_at_all_was_taken_and_with_the_last_refusal() -> None:
+    class Numbered:
+        def __init__(self, good: set[int]) -> None:
+            self.good = good
+            self.calls: list[list[int]] = []
+
+        async def send(self, items: Sequence[int]) -> None:
+            self.calls.append(list(items))
+            if not set(items) <= self.good:
+                raise Refused("Bad", f"call {len(self.calls)}")
+
+    judge = Numbered(set())
+    failures = asyncio.run(bisect(range(64), judge.send, Refused))
+    singles = [call for call in judge.calls if len(call) == 1]
+    assert len(singles) == PATIENCE
+    last = max(number for number, call in enumerate(judge.calls, 1) if len(call) == 1)
+    assert {str(error) for item, error in failures if [item] not in singles} == {f"Bad: call {last}"}
+
+    # The first, and something in the middle of a second half: what was taken once counts for good.
+    judge = Numbered({0})
+    asyncio.run(bisect(range(64), judge.send, Refused))
+    assert len([call for call in judge.calls if len(call) == 1]) == 64
+    judge = Numbered({0, 1, 4})
+    asyncio.run(bisect(range(64), judge.send, Refused))
+    assert [63] in judge.calls

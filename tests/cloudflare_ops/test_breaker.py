@@ -1,8 +1,11 @@
 """The breaker: how long everybody waits, and whose success ends it."""
 
+import asyncio
+
 import pytest
 
 from cloudflare_ops.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
+from controller.background import background
 from fsm.errors import SharedError
 from tests.k8s.virtual import now, virtual
 
@@ -99,3 +102,26 @@ async def test_turns_are_free_while_it_is_closed_and_one_at_a_time_after_a_pause
     async with breaker.turn():
         assert breaker._turn.locked()
     assert not breaker._turn.locked()
+
+
+@virtual
+async def test_after_a_long_trouble_the_next_one_is_probed_as_soon_as_the_first_was() -> None:
+    breaker = Breaker(now, lambda: None)
+    probes: list[float] = []
+
+    async def probe() -> None:
+        probes.append(now())
+        if len(probes) < 4:
+            breaker.trip("GET zone", PROBLEM, probe)
+            raise PROBLEM
+        breaker.passed("GET zone")
+
+    async with background(breaker.run):
+        breaker.trip("GET zone", PROBLEM, probe)
+        await asyncio.sleep(15 * FIRST_PAUSE + 1)
+        assert len(probes) == 4
+        assert breaker.problem is None
+        began = now()
+        breaker.trip("GET zone", OTHER, probe)
+        await asyncio.sleep(FIRST_PAUSE + 1)
+        assert probes[4:] == [began + FIRST_PAUSE]

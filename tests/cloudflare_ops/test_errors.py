@@ -103,6 +103,80 @@ def test_a_write_that_came_too_late_says_why_nothing_was_sent() -> None:
     assert str(errors.TooLateError()) == "TooLate: Cloudflare answered too slowly to write safely"
 
 
+RATE_LIMITED = "RateLimited: Cloudflare takes no more requests for a while (1,200 per 5 minutes and token)"
+
+
+@pytest.mark.parametrize(
+    ("method", "endpoint", "answer", "text"),
+    [
+        ("GET", ZONE, (401, 1000), "TokenInvalid: Cloudflare does not accept the API token (1000: words). "),
+        ("GET", ZONE, (403, 10000), "TokenForbidden: the API token lacks a right (10000: words). "),
+        ("GET", ZONE, (404, 0), "ZoneNotFound: Cloudflare does not know the zone (0: words). "),
+        ("GET", ZONE, (405, 0), "CloudflareError: HTTP 405 from the Cloudflare API (0: words)"),
+        ("GET", RECORDS, (404, 0), "ZoneNotFound: Cloudflare does not know the zone (0: words). "),
+        (
+            "GET",
+            TUNNEL,
+            (404, 0),
+            "TunnelNotFound: the tunnel does not exist in the zone's account, or was deleted (0: words). ",
+        ),
+        ("GET", TUNNEL, (405, 0), "CloudflareError: HTTP 405 from the Cloudflare API (0: words)"),
+        ("GET", ZONE, (429, 0), RATE_LIMITED),
+        ("GET", ZONE, (430, 0), "CloudflareError: HTTP 430 from the Cloudflare API (0: words)"),
+        ("GET", ZONE, (400, 10429), RATE_LIMITED),
+        ("POST", BATCH, (400, 81057), "RecordExists: 81057: words"),
+        ("POST", BATCH, (400, 81044), "RecordGone: 81044: words"),
+        ("POST", BATCH, (404, 0), "RecordGone: 0: words"),
+        ("POST", BATCH, (405, 0), "CloudflareError: HTTP 405 from the Cloudflare API (0: words)"),
+        ("POST", BATCH, (400, 1004), "RecordRejected: 1004: words"),
+        ("PUT", TUNNEL, (400, 1056), "RuleRejected: 1056: words"),
+    ],
+)
+def test_every_answer_has_its_text(method: str, endpoint: Endpoint, answer: tuple[int, int], text: str) -> None:
+    error = translate(method, endpoint, *answer)
+    assert str(error).startswith(text) if text.endswith(". ") else str(error) == text
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "status", "text"),
+    [
+        (BATCH, 404, "RecordGone: a record is gone"),
+        (BATCH, 422, "RecordRejected: HTTP 422"),
+        (TUNNEL, 413, "RuleRejected: HTTP 413"),
+    ],
+)
+def test_an_answer_without_words_has_a_text_all_the_same(endpoint: Endpoint, status: int, text: str) -> None:
+    assert str(errors.translate("PUT", endpoint, status, {}, None)) == text
+
+
+def test_an_error_without_a_message_is_told_by_its_code() -> None:
+    assert str(errors.translate("POST", BATCH, 400, {}, {"errors": [{"code": 1004}]})) == "RecordRejected: 1004: "
+
+
+@pytest.mark.parametrize(
+    ("method", "sent", "kind", "text"),
+    [
+        ("GET", True, TransientError, "no reply from the Cloudflare API"),
+        ("GET", False, TransientError, "no reply from the Cloudflare API"),
+        ("PUT", False, TransientError, "no reply from the Cloudflare API"),
+        ("PUT", True, errors.OutcomeUnknownError, "no reply from the Cloudflare API to a write"),
+    ],
+)
+def test_only_a_write_that_was_sent_is_in_doubt_without_a_reply(
+    method: str, sent: bool, kind: type[SessionError], text: str
+) -> None:
+    error = errors.lost(method, sent=sent)
+    assert type(error) is kind
+    assert str(error) == f"CloudflareUnreachable: {text}"
+
+
+def test_only_a_server_that_fails_leaves_a_write_in_doubt() -> None:
+    assert type(translate("PUT", ZONE, 399)) is errors.OutcomeUnknownError
+    assert type(translate("PUT", TUNNEL, 418)) is TransientError
+    assert type(translate("PUT", TUNNEL, 499)) is TransientError
+    assert type(translate("PUT", TUNNEL, 500)) is errors.OutcomeUnknownError
+
+
 def _exceptions() -> list[type[sdk.CloudflareError]]:
     found = [item for item in vars(sdk).values() if inspect.isclass(item) and issubclass(item, sdk.CloudflareError)]
     assert len(found) > 10

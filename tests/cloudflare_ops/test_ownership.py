@@ -14,8 +14,10 @@ from cloudflare_ops.ownership import (
     Entry,
     Verdict,
     conflict_text,
+    entry_of,
     has_id,
     is_ours,
+    is_record,
     judge,
     parse,
     render,
@@ -99,3 +101,10 @@ def test_a_conflict_names_the_record_its_type_its_owner_if_it_has_one_and_the_re
 )
 def test_only_a_record_has_an_id(raw: object, has: bool) -> None:
     assert has_id(raw) is has
+
+
+def test_a_record_has_its_three_names_and_a_bare_one_is_an_entry_of_nothing_else() -> None:
+    bare = {"id": "1", "type": "A", "name": "A.example.org"}
+    assert is_record(bare)
+    assert not any(is_record({key: text for key, text in bare.items() if key != absent}) for absent in bare)
+    assert entry_of(bare) == Entry("1", "A", "a.example.org", content="", proxied=False, comment="")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cloudflare_ops.zone import Claim, ZoneView
+from cloudflare_ops.zone import Claim, Seen, ZoneView
 from fsm.observation import NEVER, Sight, Status
 from tests.cloudflare_ops.api import DOMAIN, MARK, PROFILE, TARGET, host, record, session
 
@@ -102,3 +102,10 @@ def test_a_name_with_a_record_of_ours_and_a_strangers_is_the_strangers() -> None
     assert zone.claim(host(1)) is Claim.FOREIGN
     assert zone.status(record(1)) is Status.FOREIGN
     assert "type A" in str(zone.conflict(record(1)))
+
+
+def test_two_records_at_one_name_are_both_there_also_when_others_are_listed_between() -> None:
+    zone = listed(raw(1), raw(2), raw(1, id="second", type="A", content="192.0.2.1", comment=""))
+    assert [entry.id for entry in zone.at(host(1)).entries or ()] == ["id-1", "second"]
+    assert [entry.id for entry in zone.at(host(2)).entries or ()] == ["id-2"]
+    assert ZoneView(PROFILE).at(host(1)) == Seen(None, NEVER)

@@ -30,5 +30,17 @@ REASONS: Mapping[tuple[str, str], str] = {
     ("fsm.table.build", _BUILD.replace("initial=State.PENDING, ", "")): _NO_MODEL,
     ("fsm.table.build", _BUILD.replace("model=None, ", "")): "the machine then is a model itself, which nobody asks",
     ("fsm.table.build", _BUILD.replace("=False", "=None")): "None is as good as False",
+    (
+        "cloudflare_ops.errors._unknown",
+        'kind = OutcomeUnknownError if method != "GET" and not 401 <= status < 500 else TransientError',
+    ): "a 400 is a refusal, and does not come this far",
+    (
+        "cloudflare_ops.errors._unknown",
+        'kind = OutcomeUnknownError if method != "GET" and not 400 < status < 500 else TransientError',
+    ): "a 400 is a refusal, and does not come this far",
+    (
+        "cloudflare_ops.budget.Budget.pace",
+        "return min(LONGEST_PACE, WINDOW / max(2, self.left))",
+    ): "the longest pace is reached long before",
     ("cloudflare_ops.errors._retry_after", 'seconds = float(headers.get("retry-after", "XXXX"))'): "no number either",
 }
