@@ -122,8 +122,8 @@ def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:
 def _wrong_with(sim: Simulation, session: str, left: set[str]) -> str:
     record, problems = _record_of(sim, session), _problems_of(sim, session)
     reason = record.get("last-error", "").partition(":")[0]
-    if record.get("retry-at"):
-        return f"{session} waits: {record}"
+    if problems and record.get("retry-at"):
+        return f"{session} waits: {record}"  # a hand has written that; it is tried once more afterwards
     if problems:
         return "" if reason in problems else f"{session} does not say one of {problems}: {record}"
     if record.get("state") != "Ready":
