@@ -6,6 +6,7 @@ goes into the cache at once, so that no look is needed after it.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Collection, Set
 
@@ -19,9 +20,10 @@ from k8s.client import Kube, Object
 from k8s.reflector import Reflector
 from k8s.route_facts import Ownership, RouteFacts
 
-# Sent as JSON, which is YAML.
 # A thousand at a time would stand in front of the lease's renewal in the queue for a connection.
 CONCURRENT_WRITES = 16
+PROOF = 5.0  # seconds after which nobody may rely any more on the session's having no live Pod
+# Sent as JSON, which is YAML.
 _APPLY = "application/apply-patch+yaml"
 
 Living = Callable[[Collection[str]], Awaitable[Set[str]]]
@@ -123,9 +125,10 @@ class Routes:
             await self.look(self._now())
         if not keep and await self._living((session,)):
             raise StaleError("SessionLives", "the session has a live Pod again")
+        before = math.inf if keep else self._now() + PROOF
         for entry in self._ours(session):
             if entry.facts.name not in keep:
-                await self._delete(entry)
+                await self._delete(entry, before)
 
     def _ours(self, session: str) -> list[Entry[RouteFacts]]:
         """What may be removed: with our mark (one without owner may be a live session's of another operator, whose Pods
@@ -202,11 +205,11 @@ class Routes:
         if facts.digest != wanted:
             self._accepted[route.name] = (wanted, facts.digest)
 
-    async def _delete(self, entry: Entry[RouteFacts]) -> None:
+    async def _delete(self, entry: Entry[RouteFacts], before: float) -> None:
         facts, began = entry.facts, self._now()
         body = {"preconditions": {"uid": facts.uid, "resourceVersion": str(entry.version)}}
         try:
-            reply = await self._write("DELETE", facts.name, body=body)
+            reply = await self._write("DELETE", facts.name, body=body, before=before)
         except GoneError:
             return
         if reply.get("kind") == "Status":
@@ -222,22 +225,26 @@ class Routes:
         body: Object,
         content_type: str | None = None,
         query: tuple[tuple[str, str], ...] = (),
+        before: float = math.inf,
     ) -> Object:
-        """One write; whatever goes wrong, the cache then holds what is there, or the name is in doubt."""
+        """One write that begins by `before`; whatever goes wrong, the cache then holds what is there, or the name is in
+        doubt."""
         path = f"{self._path}/{name}"
-        try:
-            async with self._turns:
-                if self._remaining() <= self._time_limit:
-                    raise NotLeadingError
+        async with self._turns:
+            if self._remaining() <= self._time_limit:
+                raise NotLeadingError
+            if self._now() > before:
+                raise StaleError("TooLate", "the session may have a live Pod again since it was asked for")
+            try:
                 return await self._kube.request(
                     method, path, body=body, content_type=content_type, query=query, timeout=self._time_limit
                 )
-        except (StaleError, GoneError):
-            await self._reread(name)
-            raise
-        except TransientError:
-            self._doubt(name)
-            raise
+            except (StaleError, GoneError):
+                await self._reread(name)
+                raise
+            except TransientError:
+                self._doubt(name)
+                raise
 
     async def _reread(self, name: str) -> None:
         """Put what is there into the cache, and say so when it is foreign."""

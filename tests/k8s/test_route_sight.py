@@ -175,7 +175,7 @@ async def test_a_list_that_an_event_has_overtaken_still_proves_what_is_known(lis
             await asyncio.sleep(4)
             return listed(150, live(SIGN_IN, 10), *([live(APP, 11)] if listed_too else []))
 
-        world.kube.request = slow  # type: ignore[method-assign]
+        world.kube.request = slow  # type: ignore[method-assign]  # in the place of the script: an answer that is late
         await world.routes.look(since)
         seen = world.routes.sight(A, WANTED)
         assert (seen.status, seen.began) == (Status.PRESENT, since)

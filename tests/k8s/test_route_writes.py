@@ -10,7 +10,7 @@ from fsm.observation import NEVER, Status
 from fsm.session import MANAGER, OWNER_LABEL
 from k8s.client import Object
 from k8s.reflector import LONGEST
-from k8s.routes import CONCURRENT_WRITES
+from k8s.routes import CONCURRENT_WRITES, PROOF
 from tests.k8s.fake import SILENCE, Asked, listed, refusal
 from tests.k8s.routing import (
     APP,
@@ -237,6 +237,24 @@ async def test_an_edit_that_overtakes_the_reply_to_our_write_is_not_taken_for_wh
         world.kube.answers.append(overtaken)
         await world.routes.ensure((APP,), now())
         assert world.status() is Status.MISSING
+
+
+@virtual
+async def test_a_removal_that_waited_for_its_turn_does_not_rest_on_an_old_proof() -> None:
+    world = World()
+    async with world.watching(live(APP, 5)):
+        for _ in range(CONCURRENT_WRITES):
+            await world.routes._turns.acquire()
+        removal = asyncio.create_task(world.routes.remove(A, ()))
+        await asyncio.sleep(PROOF + 1)
+        for _ in range(CONCURRENT_WRITES):
+            world.routes._turns.release()
+        with pytest.raises(StaleError, match="TooLate"):
+            await removal
+        assert world.writes() == []
+        world.kube.answers.append({"kind": "Status"})
+        await world.routes.remove(A, ())
+    assert len(world.writes()) == 1
 
 
 @virtual
