@@ -56,7 +56,7 @@ class Budget:
 
     def _wait_for(self, calls: int) -> float:
         missing = calls - self.left
-        return max(0.0, self._spent[missing - 1] + WINDOW - self._now()) if missing > 0 else 0.0
+        return self._spent[missing - 1] + WINDOW - self._now() if missing > 0 else 0.0
 
 
 async def sleep_out(left: Callable[[], float]) -> None:

@@ -1,6 +1,11 @@
-"""What is left of the budget is spread over the window: its writes are the farther apart the less there is."""
+"""What is left of the budget is spread over the window, and who finds it used up waits for no longer than it must."""
+
+import asyncio
+
+import pytest
 
 from cloudflare_ops.budget import LONGEST_PACE, SIZE, WINDOW, Budget
+from tests.k8s.virtual import now, virtual
 
 
 def test_a_new_leaders_writes_may_follow_each_other_within_a_second() -> None:
@@ -34,3 +39,23 @@ def test_what_was_spent_comes_back_after_the_window() -> None:
         budget.spend()
     time = WINDOW
     assert (budget.left, budget.pace()) == (SIZE, WINDOW / SIZE)
+
+
+@virtual
+async def test_there_is_room_as_soon_as_just_enough_requests_have_left_the_window() -> None:
+    budget, began = Budget(now, size=4), now()  # two are spent
+    for _ in range(2):
+        await asyncio.sleep(10)
+        budget.spend()
+    await budget.room(2)
+    assert now() - began == pytest.approx(WINDOW)
+    await budget.room(3)
+    assert now() - began == pytest.approx(WINDOW + 10)
+
+
+@virtual
+async def test_a_pause_of_less_than_a_second_is_kept_too() -> None:
+    budget, began = Budget(now), now()
+    budget.block(0.5)
+    await budget.room()
+    assert now() - began == pytest.approx(0.5)
