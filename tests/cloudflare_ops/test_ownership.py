@@ -52,6 +52,12 @@ def test_an_owner_that_cannot_be_marked_is_refused_at_start(owner: str) -> None:
         render(owner)
 
 
+def test_the_longest_owner_fills_the_comment_and_one_more_is_told_the_limit_that_the_readme_names() -> None:
+    assert len(render("a" * 52)) == COMMENT_LIMIT
+    with pytest.raises(ValueError, match="of at most 52 letters"):
+        render("a" * 53)
+
+
 @given(st.text(string.printable, max_size=80))
 def test_the_render_refuses_or_can_be_read_back(owner: str) -> None:
     try:

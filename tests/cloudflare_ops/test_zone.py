@@ -24,6 +24,15 @@ def test_before_the_first_list_nothing_is_known() -> None:
     assert (zone.began, zone.ended, zone.claim(host(1))) == (None, NEVER, Claim.UNKNOWN)
 
 
+def test_what_our_own_writes_tell_before_the_first_list_is_not_yet_a_view_of_the_zone() -> None:
+    zone = ZoneView(PROFILE)
+    zone.drop([{"id": "id-1"}], began=3.0)
+    assert (zone.ours(session(1)), zone.sessions()) == ((), set())
+    zone.absorb([raw(1)], began=4.0)
+    assert zone.sight(session(1), (record(1),)) == Sight(Status.UNKNOWN)
+    assert (zone.ours(session(1)), zone.sessions()) == ((), set())
+
+
 def test_a_list_tells_what_is_there_and_when_it_began() -> None:
     zone = listed(raw(1), raw(2))
     assert zone.sight(session(1), (record(1),)) == Sight(Status.PRESENT, 5.0, "", (host(1),))

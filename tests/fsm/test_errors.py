@@ -16,6 +16,7 @@ CLASSES = ("TransientError", "PermanentError", "ConflictError", "SharedError", "
         ("it is full", "make room", "ZoneFull: it is full. Make room"),
         ("it is full.", "make room.", "ZoneFull: it is full. Make room"),
         ("", "make room", "ZoneFull: Make room"),
+        ("it is full of TXT", "ask for PLAN X", "ZoneFull: it is full of TXT. Ask for PLAN X"),
     ],
 )
 def test_reason_text_and_remedy_make_one_line(text: str, remedy: str, wanted: str) -> None:
@@ -45,8 +46,8 @@ def test_a_transient_error_may_say_how_long() -> None:
     assert TransientError("RateLimited", "slow down", retry_after=7.5).retry_after == 7.5
 
 
-def test_not_leading_needs_no_words() -> None:
-    assert NotLeadingError().reason == "NotLeading"
+def test_not_leading_brings_its_own_words() -> None:
+    assert str(NotLeadingError()) == "NotLeading: this replica does not hold the lease long enough for a write"
 
 
 def test_equal_failures_look_equal() -> None:
