@@ -10,6 +10,10 @@ _NO_MODEL = "a model's, and the machine has none: each move brings its own curso
 _BUILD = (
     "return Machine(model=None, states=State, transitions=_rows(table), initial=State.PENDING, auto_transitions=False)"
 )
+_BREAKER = "cloudflare_ops.breaker.Breaker.__init__"
+_TRIPPED = "set when it trips, and not read before there is a problem"
+_ZONE = "cloudflare_ops.zone.ZoneView.__init__"
+_UNLISTED = "set by the first list, before which every claim is unknown"
 
 REASONS: Mapping[tuple[str, str], str] = {
     ("fsm.codec._UnreadableError.__init__", "super().__init__(None)"): _UNSHOWN,
@@ -43,4 +47,20 @@ REASONS: Mapping[tuple[str, str], str] = {
         "return min(LONGEST_PACE, WINDOW / max(2, self.left))",
     ): "the longest pace is reached long before",
     ("cloudflare_ops.errors._retry_after", 'seconds = float(headers.get("retry-after", "XXXX"))'): "no number either",
+    (
+        "cloudflare_ops.ingress.Ingress.is_in_place",
+        "return any(place <= limit and plain(self.rules[place]) == wanted"
+        " for place in self._at.get(wanted.hostname, ()))",
+    ): "at the limit stands a wider rule or none at all, never one with this hostname",
+    (_ZONE, "self._domain = None  # the zone's name"): _UNLISTED,
+    (_ZONE, 'self._domain = "XXXX"  # the zone\'s name'): _UNLISTED,
+    (_ZONE, "self._doubted = None"): "None is as good as False",
+    (_ZONE, "self._doubted = True"): "before the first list, which ends it, there is no beginning to doubt",
+    (_BREAKER, "self._kind = None"): _TRIPPED,
+    (_BREAKER, 'self._kind = "XXXX"'): _TRIPPED,
+    (_BREAKER, 'self._probe: Probe | None = ""'): _TRIPPED,
+    (_BREAKER, "self._pause = None"): _TRIPPED,
+    (_BREAKER, "self._until = None"): _TRIPPED,
+    (_BREAKER, "self._until = 1.0"): _TRIPPED,
+    ("cloudflare_ops.bisect.bisect", "is_any_taken = None"): "None is as good as False",
 }
