@@ -16,14 +16,23 @@ SHORTEST_SLEEP = 0.001  # seconds: what rounding leaves of a pause must not beco
 
 
 class Budget:
-    """`now` is monotonic seconds. Begins with half: the leader before this one spent an unknown part of it."""
+    """`now` is monotonic seconds.
+
+    It outlives the terms of this process: what an earlier one has spent counts, and what a 429 asked for still holds.
+    """
 
     def __init__(self, now: Callable[[], float], *, size: int = SIZE) -> None:
         self._now = now
         self._size = size
-        self._spent = deque([now()] * (size - math.ceil(size / 2)))
+        self._spent: deque[float] = deque()
         self._blocked_until = -math.inf
         self._turn = asyncio.Lock()
+        self.begin_term()
+
+    def begin_term(self) -> None:
+        """At most half is left: the leader before this one spent an unknown part of it."""
+        while self.left > math.ceil(self._size / 2):
+            self.spend()
 
     @property
     def left(self) -> int:

@@ -18,7 +18,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from cloudflare_ops import errors
 from cloudflare_ops.breaker import Breaker
-from cloudflare_ops.budget import SIZE, Budget
+from cloudflare_ops.budget import Budget
 from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.transport import NoReplyError, Reply, Transport
 from fsm.errors import NotLeadingError, SessionError, SharedError, TransientError
@@ -55,7 +55,7 @@ class Client:
     """Plain dicts in, plain dicts out.
 
     `remaining` says for how many seconds this replica may still write; `on_recovered` wakes sessions that wait for a
-    shared problem to end; `now` is monotonic seconds, counting suspended time. `calls` outlives the client, if given.
+    shared problem to end; `now` is monotonic seconds, counting suspended time. `budget` and `calls` outlive the client.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Client:
         now: Callable[[], float],
         remaining: Callable[[], float],
         on_recovered: Callable[[], None],
-        budget: int = SIZE,
+        budget: Budget | None = None,
         limit: float = TIME_LIMIT,
         calls: Counter[tuple[str, str]] | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Client:
         self._zone_turn = asyncio.Lock()
         self._breakers: list[Breaker] = []
         self._account = self.breaker()
-        self.budget = Budget(now, size=budget)
+        self.budget = budget or Budget(now)
         # (method and endpoint, status or "no reply") -> requests
         self.calls: Counter[tuple[str, str]] = Counter() if calls is None else calls
         self.last_success: float | None = None  # monotonic seconds

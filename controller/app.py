@@ -15,6 +15,7 @@ from datetime import datetime
 from functools import partial
 from typing import Never
 
+from cloudflare_ops.budget import Budget
 from cloudflare_ops.transport import SdkTransport, Transport
 from controller import clock, sweep_request
 from controller.announce import Announcer
@@ -161,6 +162,7 @@ class Operator:
         return Base(
             settings=self._settings,
             transport=transport,
+            budget=Budget(self._now, size=self._settings.cf_request_budget),
             pods=self.pods,
             routes=self.routes,
             living=self._living,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from cloudflare_ops.budget import Budget
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census
 from cloudflare_ops.dns import Dns
@@ -39,6 +40,7 @@ class Base:
 
     settings: Settings
     transport: Transport
+    budget: Budget
     pods: Pods
     routes: Routes
     living: Living
@@ -61,6 +63,7 @@ class Term:
         self._settings = base.settings
         self._forgetting: asyncio.TimerHandle | None = None
         self.census = Census()
+        base.budget.begin_term()
         self.client = self._make_client()
         self.world = self._make_world()
         self.queue = Queue(self._make_reconciler(), self.census)
@@ -110,7 +113,7 @@ class Term:
             now=self._base.now,
             remaining=self._base.leadership.remaining,
             on_recovered=self.add_all,
-            budget=self._settings.cf_request_budget,
+            budget=self._base.budget,
             limit=self._settings.call_limit,
             calls=self._base.metrics.calls,
         )

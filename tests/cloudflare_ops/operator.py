@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudflare_ops.client import Client
+from cloudflare_ops.budget import SIZE, Budget
+from cloudflare_ops.client import TIME_LIMIT, Client
 from cloudflare_ops.coalesce import Census
 from cloudflare_ops.dns import Dns
 from cloudflare_ops.transport import Transport
@@ -57,7 +58,7 @@ class Operator:
 
 def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", **options: Any) -> Operator:
     """`options` are those of the client and of `Dns`."""
-    of_client = {key: options.pop(key) for key in ("budget", "limit") if key in options}
+    size, limit = options.pop("budget", SIZE), options.pop("limit", TIME_LIMIT)
     slept = [0.0]
 
     def suspend(seconds: float) -> None:
@@ -81,7 +82,8 @@ def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", 
         now=clock,
         remaining=lambda: operator.lease,
         on_recovered=recovered,
-        **of_client,
+        budget=Budget(clock, size=size),
+        limit=limit,
     )
     dns = Dns(client, PROFILE, living=living, census=census, now=clock, **options)
     document = Tunnel(

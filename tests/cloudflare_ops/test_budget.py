@@ -59,3 +59,23 @@ async def test_a_pause_of_less_than_a_second_is_kept_too() -> None:
     budget.block(0.5)
     await budget.room()
     assert now() - began == pytest.approx(0.5)
+
+
+def test_a_new_term_finds_half_at_most_and_what_an_earlier_one_has_spent() -> None:
+    time = 0.0
+    budget = Budget(lambda: time, size=10)
+    for _ in range(4):
+        budget.spend()
+    budget.begin_term()
+    assert budget.left == 1
+    time = WINDOW
+    assert budget.left == 10
+    budget.begin_term()
+    assert budget.left == 5
+
+
+def test_a_new_term_keeps_the_silence_that_was_asked_for() -> None:
+    budget = Budget(lambda: 0.0)
+    budget.block(20)
+    budget.begin_term()
+    assert budget.blocked_for == 20

@@ -91,6 +91,18 @@ async def test_what_only_a_leader_knows_is_gone_with_its_term() -> None:
 
 
 @virtual
+async def test_what_cloudflare_asked_for_and_what_was_spent_outlives_a_term() -> None:
+    world = World()
+    async with world.leading():
+        assert world.operator.term is not None
+        world.operator.term.client.budget.block(600)
+    before = len(world.api.calls)
+    async with world.leading():
+        await asyncio.sleep(300)
+    assert len(world.api.calls) == before
+
+
+@virtual
 async def test_a_sweep_that_a_person_asked_for_ends_with_the_term_and_brings_nothing_up_afterwards() -> None:
     world = World()
     request = {sweep_request.REQUEST: sweep_request.render(Request("1"))}
