@@ -37,7 +37,8 @@ class SimulatedTransport:
         del timeout  # the client has its own
         replica = REPLICA.get()
         query = {key: str(value) for key, value in (params or {}).items()}
-        request = Request(method, path, query, {"authorization": f"Bearer {TOKEN}"}, copied(body))
+        token = "revoked" if self._network.is_revoked else TOKEN
+        request = Request(method, path, query, {"authorization": f"Bearer {token}"}, copied(body))
         asked = self._monitor.cloudflare_asked(replica, request)
         try:
             reply = await self._network.exchange("cloudflare", lambda: self._effect(replica, request), _cut_short)
@@ -50,6 +51,8 @@ class SimulatedTransport:
         except FaultyError as error:
             if error.fault is Fault.THROTTLED:
                 self._monitor.cloudflare_throttled(replica, RETRY_AFTER)
+            else:
+                self._monitor.cloudflare_lost(replica, sent=True)  # a write's fate is as unknown
             return _faulty(error.fault)
         self._monitor.cloudflare_answered(replica, request, reply, asked)
         return reply

@@ -63,6 +63,7 @@ class CloudflareMonitor(Eyes):
         self.must(now >= self._silent_until[replica], f"replica {replica} sends although it was asked not to")
         if request.method == "GET":
             return now
+        self.check_lease(replica, f"{request.method} to Cloudflare", self.settings[replica].call_limit)
         written = _recent(self._written[replica], now, 60.0)
         self.most_writes = max(self.most_writes, written)
         self.must(written <= WRITES_A_MINUTE, f"replica {replica} sent {written} writes to Cloudflare in a minute")
@@ -184,7 +185,8 @@ class CloudflareMonitor(Eyes):
 
 def _recent(times: deque[float], now: float, window: float) -> int:
     times.append(now)
-    while times[0] <= now - window:
+    # In these words, which are those of `cloudflare_ops.budget`: `now - window` is rounded in another way.
+    while times[0] + window <= now:
         times.popleft()
     return len(times)
 

@@ -16,7 +16,7 @@ from sandbox.cloudflare.tunnels import Tunnel
 from sandbox.cloudflare.world import World
 from sandbox.kubernetes.api import Api
 from tests.property.simulation.loop import SENT
-from tests.property.simulation.names import NEIGHBOUR, NEIGHBOUR_SERVICE
+from tests.property.simulation.names import INVALID, NEIGHBOUR, NEIGHBOUR_SERVICE
 
 # Evidence may be 2 s old when a write begins, the write takes its time limit, the answer its way.
 WINDOW = 14.0  # seconds
@@ -39,6 +39,7 @@ class Eyes:
         self.foreign_records: dict[str, tuple[float, Any]] = {}
         self.foreign_routes: dict[str, tuple[float, Any]] = {}
         self.resumed: dict[int, float] = {}
+        self.renewed: dict[int, float] = {}  # by replica: when it got the Lease or renewed it, as the API server saw it
         self.begun: dict[int, float] = {}
         self.is_forced = False  # whether a person ever asked for a sweep without grace
         self.writes = 0
@@ -100,16 +101,25 @@ class Eyes:
         return [
             (pod["metadata"]["labels"][HASH_LABEL], pod)
             for pod in found
-            if HASH_LABEL in (pod["metadata"].get("labels") or {})
+            if (pod["metadata"].get("labels") or {}).get(HASH_LABEL, INVALID) != INVALID
         ]
+
+    def lease(self, replica: int) -> Any:
+        """The Lease of this replica's instance; None while there is none."""
+        settings = self.settings[replica]
+        return self.api.store.shelf.find("leases.coordination.k8s.io", (settings.watch_namespace, settings.lease_name))
 
     def holder(self, replica: int) -> int:
         """The number of the replica that holds the Lease of this replica's instance; -1 for none."""
-        settings = self.settings[replica]
-        key = (settings.watch_namespace, settings.lease_name)
-        lease = self.api.store.shelf.find("leases.coordination.k8s.io", key)
+        lease = self.lease(replica)
         holder = str(lease["spec"].get("holderIdentity") or "") if lease else ""
         return int(holder.partition("_")[0].removeprefix("operator-") or -1)
+
+    def check_lease(self, replica: int, what: str, needs: float) -> None:
+        """What is sent has its effect while the Lease lasts; only what a pause held up on its way comes later."""
+        left = self.renewed.get(replica, LONG_AGO) + self.settings[replica].lease_duration - self.now()
+        is_late = self.now() == self.resumed.get(replica)
+        self.must(is_late or left >= needs, f"replica {replica} sends {what} with {left:.1f} s of {needs} on the lease")
 
     def owners(self, replica: int) -> tuple[str, ...]:
         """The owner ids that count as this replica's own."""

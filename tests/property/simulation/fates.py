@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 from fsm.session import PREFIX
 from tests.property.simulation import moving
+from tests.property.simulation.names import HASHES
+from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Replica, Simulation
 
 WATCHED = 400  # handfuls of callbacks: more than a session needs to become Ready
@@ -97,6 +99,82 @@ def stop_at(sim: Simulation, session: str, state: str, steps: int, *, is_killed:
             sim.resume(replica)
 
 
+def _all_stop(sim: Simulation, some: list[Fault]) -> None:
+    for replica in sim.alive():
+        sim.terminate(replica)
+    sim.start()
+
+
+def _all_are_killed(sim: Simulation, some: list[Fault]) -> None:
+    for replica in sim.alive():
+        sim.kill(replica)
+    sim.start()
+
+
+def _nobody_has_led(sim: Simulation, some: list[Fault]) -> None:
+    for replica in sim.alive():
+        sim.kill(replica)
+    sim.remove_lease()
+    sim.start()
+
+
+def _nobody_reaches(service: str) -> Callable[[Simulation, list[Fault]], None]:
+    def cut(sim: Simulation, some: list[Fault]) -> None:
+        sim.monitor.tell("fate", f"no replica reaches {service} any more")
+        sim.network.cut.update((replica.number, service) for replica in sim.alive())
+
+    return cut
+
+
+def _go_wrong(service: str) -> Callable[[Simulation, list[Fault]], None]:
+    def go_wrong(sim: Simulation, some: list[Fault]) -> None:
+        sim.monitor.tell("fate", f"the next calls to {service}: {[fault.value for fault in some]}")
+        sim.network.faults[service].extend(some)
+
+    return go_wrong
+
+
+def _watches_late(sim: Simulation, some: list[Fault]) -> None:
+    sim.monitor.tell("fate", "all watches break, and events come late")
+    sim.troubles.generation += 1
+    sim.troubles.delay = 3.0
+
+
+def _token_revoked(sim: Simulation, some: list[Fault]) -> None:
+    sim.monitor.tell("fate", "the token is revoked")
+    sim.network.is_revoked = True
+
+
+def _records_edited(sim: Simulation, some: list[Fault]) -> None:
+    for session in HASHES:
+        sim.edit_record(session, "revision", "9")
+
+
+# What makes replicas come to an await at which they rarely stand; `Simulation.calm` ends what lasts.
+PRELUDES: Mapping[str, Callable[[Simulation, list[Fault]], None]] = {
+    "all stop": _all_stop,
+    "all are killed": _all_are_killed,
+    "nobody has ever led": _nobody_has_led,
+    "nobody reaches kube": _nobody_reaches("kube"),
+    "nobody reaches cloudflare": _nobody_reaches("cloudflare"),
+    "kube goes wrong": _go_wrong("kube"),
+    "cloudflare goes wrong": _go_wrong("cloudflare"),
+    "watches are late": _watches_late,
+    "the token is revoked": _token_revoked,
+    "records are edited": _records_edited,
+    "a sweep is asked for": lambda sim, _: sim.ask_for_sweep(),
+    "the zone is full": lambda sim, _: sim.fill_quota(),
+    "a hash is no hash": lambda sim, _: sim.create_invalid(),
+}
+
+
+def _revoked(sim: Simulation, service: str, session: str, pause: float) -> None:
+    _token_revoked(sim, [])
+    sim.run(pause)
+    sim.network.is_revoked = False
+    sim.monitor.tell("fate", "the token is good again")
+
+
 def _down(sim: Simulation, service: str, session: str, pause: float) -> None:
     sim.monitor.tell("fate", f"{service} is down")
     sim.network.down.add(service)
@@ -159,6 +237,7 @@ NETWORK_FATES: Mapping[str, Callable[[Simulation, str, str, float], None]] = {
     "nobody is there": _unseen,
     "events are late": _events_late,
     "events are in time": _events_in_time,
+    "the token is revoked": _revoked,
 }
 
 
@@ -188,6 +267,7 @@ PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
     "wipes a record": lambda sim, session: sim.wipe_record(session),
     "asks for a sweep": lambda sim, _: sim.ask_for_sweep(),
     "fills the zone": lambda sim, _: sim.fill_quota(),
+    "labels a Pod with no hash": lambda sim, _: sim.create_invalid(),
     "makes room in the zone": lambda sim, _: sim.raise_quota(),
 }
 

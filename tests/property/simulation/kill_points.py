@@ -7,6 +7,7 @@ at it or in something that it had called.
 import ast
 import asyncio
 import gc
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType
@@ -30,6 +31,9 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("k8s/client.py", ""): "HTTP: the contract suites and the cluster tests",
     ("cloudflare_ops/transport.py", ""): "HTTP: the contract suite",
 }
+
+# Nothing is waited for at their beginning, nor at their end: what `aclosing` closes stands between two pages.
+_NEVER_WAITS = re.compile(r"asyncio\.timeout\(|aclosing\(")
 
 Point = tuple[str, str, int, int]  # file, function, first and last line
 
@@ -77,7 +81,7 @@ def _awaits(path: Path) -> Iterator[Point]:
                     yield name, function.name, node.lineno, node.end_lineno or node.lineno
                 elif isinstance(node, ast.AsyncFor):
                     yield name, function.name, node.lineno, node.iter.end_lineno or node.lineno
-                elif isinstance(node, ast.AsyncWith) and "asyncio.timeout" not in ast.unparse(node.items[0]):
+                elif isinstance(node, ast.AsyncWith) and not _NEVER_WAITS.match(ast.unparse(node.items[0])):
                     last = node.items[-1].context_expr
                     yield name, function.name, node.lineno, last.end_lineno or node.lineno
 

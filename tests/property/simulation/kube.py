@@ -17,6 +17,7 @@ from tests.property.simulation.monitor import Monitor
 from tests.property.simulation.network import Fault, FaultyError, LostError, Network
 
 BOOKMARKS = 60.0  # seconds between two
+LOOK = 15.0  # seconds after which a watch that says nothing looks whether it still stands
 
 
 class WatchTroubles:
@@ -57,6 +58,7 @@ class SimulatedKube:
         raw = b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, dict(query), headers, raw)
         replica = REPLICA.get()
+        self._monitor.kube_asked(replica, request)
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._network.exchange("kube", lambda: self._effect(replica, request))
@@ -110,11 +112,11 @@ class SimulatedKube:
 
     async def _wait(self, wake: asyncio.Event, stream: Stream) -> None:
         try:
-            async with asyncio.timeout(min(BOOKMARKS, 5.0)):
+            async with asyncio.timeout(LOOK):
                 await wake.wait()
         except TimeoutError:
             loop = asyncio.get_running_loop()
-            if loop.time() % BOOKMARKS < 5.0:
+            if loop.time() % BOOKMARKS < LOOK:
                 stream.watch.bookmark(self._api.store.shelf.version)
 
     def _check(self, generation: int, heard: float, idle: float) -> None:

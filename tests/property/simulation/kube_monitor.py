@@ -42,11 +42,24 @@ class KubeMonitor(Eyes):
         self._records.pop(uid, None)
         self._edited.add(uid)
 
+    def kube_asked(self, replica: int, request: Request) -> None:
+        """A replica is about to send this."""
+        if request.method != "GET" and ("/pods" in request.path or "/ingressroutes" in request.path):
+            # A Pod's patch has its own tests, which a later writer's fail.
+            needs = 0.0 if "/pods" in request.path else self.settings[replica].call_limit
+            self.check_lease(replica, f"{request.method} {request.path}", needs)
+
     @contextmanager
     def kube_effect(self, replica: int, request: Request) -> Iterator[None]:
         """Around the moment in which the request has its effect."""
-        if request.method == "GET" or "/leases" in request.path or "/events" in request.path:
+        if request.method == "GET" or "/events" in request.path:
             yield
+            return
+        if "/leases" in request.path:
+            before = self.lease(replica)
+            yield
+            if self.lease(replica) != before and self.holder(replica) == replica:
+                self.renewed[replica] = self.now()
             return
         self.note()
         pods = {pod["metadata"]["uid"]: pod for _, pod in self.pods()}

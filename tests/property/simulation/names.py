@@ -8,6 +8,7 @@ from sandbox.stage import DOMAIN
 
 ROUTER = "opencode-router"
 NEIGHBOUR, NEIGHBOUR_SERVICE = "dddddddddddd", "http://neighbour.svc:80"  # the session of the other instance
+INVALID = "not-a-hash"  # a label that is no session's
 HASHES = ("aaaaaaaaaaaa", "bbbbbbbbbbbb", "cccccccccccc")
 CROWD = tuple(f"{number:012x}" for number in range(1, 9))  # more than the sweep's brake believes at once
 FOREIGN_SERVICE = "http://foreign:80"

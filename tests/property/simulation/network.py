@@ -56,6 +56,7 @@ class Network:
         self._loop = loop
         self._random = random
         self.faults: dict[str, deque[Fault]] = {"kube": deque(), "cloudflare": deque()}
+        self.is_revoked = False  # whether Cloudflare knows the token no more
         self.down: set[str] = set()  # services that answer nobody
         self.cut: set[tuple[int, str]] = set()  # (replica, service) pairs between which nothing passes
         self.counted: dict[Fault, int] = dict.fromkeys(Fault, 0)
@@ -85,42 +86,44 @@ class Network:
         context = copy_context()
         context.run(REPLICA.set, -1)
         context.run(SENT.set, self._loop.time())
-        task = self._loop.create_task(self._carry_out(effect, cut, fault, answer), context=context)
-        answer.add_done_callback(lambda _: task)  # the task lives as long as somebody may wait
+        begun = LATE if fault is Fault.LATE_EFFECT else 0.0
+        self._loop.call_later(begun, self._carry_out, effect, cut, fault, answer, context=context)
         return await answer
 
-    async def _carry_out(
+    # Callbacks of the world instead of a task: there are thousands in a story.
+    def _carry_out(
         self, effect: Callable[[], _T], cut: Callable[[_T], _T], fault: Fault | None, answer: "asyncio.Future[_T]"
     ) -> None:
         try:
-            result = await self._answer(effect, fault)
-            result = cut(result) if fault is Fault.CUT_SHORT else result
+            result = _answer(effect, fault)
         except (LostError, FaultyError) as error:
             if not answer.done():
                 answer.set_exception(error)
                 answer.exception()  # asked for, so that nobody complains when the replica is gone
             return
-        if not answer.done():
-            answer.set_result(result)
-
-    async def _answer(self, effect: Callable[[], _T], fault: Fault | None) -> _T:
-        match fault:
-            case Fault.LOST_BEFORE:
-                raise LostError(sent=True)
-            case Fault.ERROR_BEFORE | Fault.THROTTLED:
-                raise FaultyError(fault)
-            case Fault.LATE_EFFECT:
-                await asyncio.sleep(LATE)
-        result = effect()
-        match fault:
-            case Fault.LOST_AFTER | Fault.LATE_EFFECT:
-                raise LostError(sent=True)
-            case Fault.ERROR_AFTER:
-                raise FaultyError(fault)
-            case Fault.STALE_ANSWER:
-                await asyncio.sleep(STALE)
-        await asyncio.sleep(self._way())
-        return result
+        result = cut(result) if fault is Fault.CUT_SHORT else result
+        way = self._way() + (STALE if fault is Fault.STALE_ANSWER else 0.0)
+        self._loop.call_later(way, _deliver, answer, result)
 
     def _way(self) -> float:
         return self._random.uniform(0.001, 0.2)
+
+
+def _answer(effect: Callable[[], _T], fault: Fault | None) -> _T:
+    match fault:
+        case Fault.LOST_BEFORE:
+            raise LostError(sent=True)
+        case Fault.ERROR_BEFORE | Fault.THROTTLED:
+            raise FaultyError(fault)
+    result = effect()
+    match fault:
+        case Fault.LOST_AFTER | Fault.LATE_EFFECT:
+            raise LostError(sent=True)
+        case Fault.ERROR_AFTER:
+            raise FaultyError(fault)
+    return result
+
+
+def _deliver(answer: "asyncio.Future[_T]", result: _T) -> None:
+    if not answer.done():
+        answer.set_result(result)

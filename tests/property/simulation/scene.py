@@ -20,11 +20,12 @@ from sandbox.kubernetes.api import new_api
 from sandbox.kubernetes.requests import Request, Response
 from sandbox.stage import DOMAIN, FOREIGN_RECORDS, FOREIGN_ROUTE, FOREIGN_TUNNEL
 from tests.property.simulation.monitor import Monitor
-from tests.property.simulation.names import ENVIRONMENT, FOREIGN_SERVICE, HASHES, NEIGHBOUR, NEIGHBOURS, ROUTER
+from tests.property.simulation.names import ENVIRONMENT, FOREIGN_SERVICE, HASHES, INVALID, NEIGHBOUR, NEIGHBOURS, ROUTER
 
 QUOTA = 200  # records, when there is room
 NOW = "2026-01-01T00:00:00Z"
 MERGE = "application/merge-patch+json"
+_LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{MANAGER}"
 
 
 class Scene:
@@ -67,6 +68,19 @@ class Scene:
         pod = self._pod(session, name or f"opencode-session-{session}")
         pod["metadata"]["annotations"] |= annotations or {}
         self._kube("POST", f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods", pod)
+
+    def create_invalid(self) -> None:
+        """A Pod appears whose hash label is no hash."""
+        self.monitor.tell("router", f"creates a Pod with the hash {INVALID}")
+        pod = self._pod(INVALID, f"invalid-{self._count}")
+        self._count += 1
+        self._kube("POST", f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods", pod)
+
+    def create_operator_pod(self, name: str) -> None:
+        """The Pod in which a replica runs, so that it can be told of."""
+        pod = self._pod(INVALID, name)
+        pod["metadata"]["labels"] = {}
+        self._kube("POST", f"/api/v1/namespaces/{NAMESPACE}/pods", pod)
 
     def create_copy(self, session: str) -> None:
         """A tool makes the Pod of a session from a copy: with all annotations of the one that was there."""
@@ -129,8 +143,12 @@ class Scene:
         self.monitor.tell("person", "asks for a forced sweep")
         self.monitor.is_forced = True
         note = {PREFIX + "sweep-request": json.dumps({"id": str(self._count)})}
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/{MANAGER}"
-        self._kube("PATCH", path, {"metadata": {"annotations": note}}, MERGE)
+        self._kube("PATCH", _LEASE, {"metadata": {"annotations": note}}, MERGE)
+
+    def remove_lease(self) -> None:
+        """A person deletes the Lease; only safe while nobody leads."""
+        self.monitor.tell("person", "deletes the Lease")
+        self._kube("DELETE", _LEASE, {})
 
     def remove_record(self, name: str) -> None:
         """A person deletes a DNS record."""

@@ -14,11 +14,12 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
+from controller import reconcile
 from controller.app import Operator
 from controller.settings import Settings
 from fsm import record
 from fsm.states import State, Trigger
-from k8s import listing
+from k8s import listing, routes
 from tests.property.simulation import kill_points
 from tests.property.simulation.cloudflare import SimulatedTransport
 from tests.property.simulation.kube import SimulatedKube, WatchTroubles
@@ -28,6 +29,7 @@ from tests.property.simulation.scene import Scene
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 PAGE = 2  # objects: lists of several pages, which may be cut short between two of them
+CONCURRENT_WRITES = 2  # so that some have to wait for their turn, as among a thousand sessions
 
 
 @dataclass
@@ -61,6 +63,8 @@ class Simulation(Scene):
         self.kill_points: set[tuple[str, int]] = set()
         self._patches = ExitStack()
         self._patches.enter_context(patch.object(listing, "PAGE", PAGE))
+        for module in (reconcile, routes):
+            self._patches.enter_context(patch.object(module, "CONCURRENT_WRITES", CONCURRENT_WRITES))
         self._patches.enter_context(patch("controller.reconcile.move", self._counting(record.move)))
 
     # Replicas
@@ -74,6 +78,7 @@ class Simulation(Scene):
         settings = Settings.from_env(environment | {"POD_NAME": f"operator-{number}"})
         self.monitor.started(number, settings)
         self.monitor.tell("fate", f"replica {number} starts {'as a neighbour' if is_neighbour else ''} {changes or ''}")
+        self.create_operator_pod(f"operator-{number}")
         kube = SimulatedKube(self.api, self.network, self.monitor, self.troubles, self.unix)
         transport = SimulatedTransport(self.world, self.network, self.monitor, self.unix, self._intrude)
         context = copy_context()
@@ -99,6 +104,23 @@ class Simulation(Scene):
         for task in self.tasks_of(replica):
             self.kill_points.update(kill_points.standing(task))
         self.loop.pause(replica.number)
+
+    def kill_at(self, point: kill_points.Point, steps: int) -> None:
+        """Kill -9 of the first replica (also one that is stopping) that stands at this await in so many callbacks."""
+        file, _, first, last = point
+        found: list[ReplicaTask] = []
+
+        def stands_there(task: ReplicaTask) -> bool:
+            there = task.replica >= 0 and any(
+                name == file and first <= line <= last for name, line in kill_points.standing(task)
+            )
+            found.extend([task] * there)
+            return there
+
+        self.loop.run_until(stands_there, steps)
+        for task in found:
+            self.monitor.tell("fate", f"a replica stands at {file}:{first}")
+            self.kill(self.replicas[task.replica])
 
     def pause(self, replica: Replica) -> None:
         """SIGSTOP."""
@@ -153,6 +175,7 @@ class Simulation(Scene):
         self.network.faults["cloudflare"].clear()
         self.network.down.clear()
         self.network.cut.clear()
+        self.network.is_revoked = False
         self.troubles.silent.clear()
         self.troubles.blind.clear()
         self.troubles.disturb.clear()
