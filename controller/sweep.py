@@ -7,7 +7,6 @@ calls `force`. It removes nothing itself: a released hash is decided like any ot
 import logging
 from collections.abc import Callable, Mapping
 
-from controller.metrics import Metrics
 from controller.problems import Problems
 from controller.reconcile import World
 from controller.witness import Witness
@@ -27,7 +26,6 @@ class Sweep:
         world: World,
         witness: Witness,
         problems: Problems,
-        metrics: Metrics,
         add: Callable[[str], None],
         now: Callable[[], float],
         grace: float,
@@ -35,7 +33,6 @@ class Sweep:
         self._world = world
         self._witness = witness
         self._problems = problems
-        self._metrics = metrics
         self._add = add
         self._now = now
         self._grace = grace
@@ -54,7 +51,6 @@ class Sweep:
         )
         self._suspects = decided.suspects
         self.held = decided.held
-        self._metrics.sweep_held.set(len(decided.held))
         self._tell(decided)
         for session in sorted(decided.due):
             _log.warning("orphan released for removal", extra={"session": session, "forced": force})

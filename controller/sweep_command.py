@@ -81,11 +81,11 @@ async def _watching(operator: Operator) -> AsyncIterator[None]:
 
 
 async def _tell(operator: Operator) -> Never:
-    """What the caches wait for, as soon as it is known: a person sits in front of it."""
+    """What the caches (or, where nobody leads, our own lease) wait for, as soon as it is known: a person waits, too."""
     told = ""
     while True:
         await asyncio.sleep(ASK_AGAIN)
-        problem = operator.pods.reflector.problem or operator.routes.reflector.problem
+        problem = operator.pods.reflector.problem or operator.routes.reflector.problem or operator.elector.problem
         if problem is not None and str(problem) != told:
             told = str(problem)
             sys.stderr.write(f"waiting: {told}\n")

@@ -151,7 +151,6 @@ class Term:
             world=self.world,
             witness=self._base.witness,
             problems=self._base.problems,
-            metrics=self._base.metrics,
             add=self.queue.add,
             now=self._base.now,
             grace=self._settings.orphan_grace,

@@ -23,7 +23,6 @@ class Round:
             world=world.world,
             witness=world.witness,
             problems=world.problems,
-            metrics=world.metrics,
             add=self.added.append,
             now=world.clock,
             grace=0.0,

@@ -11,7 +11,6 @@ def sweep_of(world: Fixture, added: list[str]) -> Sweep:
         world=world.world,
         witness=world.witness,
         problems=world.problems,
-        metrics=world.metrics,
         add=added.append,
         now=world.clock,
         grace=GRACE,
@@ -56,7 +55,7 @@ def test_the_brake_holds_a_mass_removal_and_says_so() -> None:
         world.clock.time += GRACE + 1
     assert added == []
     assert "sweep --force" in world.problems.report()[TOPIC]
-    assert world.metrics.sweep_held._value.get() == 10
+    assert len(sweep.held) == 10
 
 
 def test_a_person_can_release_the_brake() -> None:

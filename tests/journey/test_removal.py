@@ -111,6 +111,19 @@ async def test_a_dry_run_says_at_once_what_it_waits_for(stage: Stage) -> None:
     assert (process.returncode, out.decode()) == (0, "0 of 0 sessions of ours have no Pod\n")
 
 
+async def test_a_forced_sweep_with_nobody_leading_says_that_it_may_not_have_the_lease(stage: Stage) -> None:
+    message = 'leases.coordination.k8s.io is forbidden: User "me" cannot create resource "leases"'
+    match = {"method": "POST", "path": play.LEASES}
+    await play.disturb(stage, {"match": match, "status": {"code": 403, "message": message}})
+    process = await _sweeping(stage, "--force")
+    assert process.stderr is not None
+    line = await asyncio.wait_for(process.stderr.readline(), play.WITHIN)
+    assert line.decode().startswith("waiting: KubernetesForbidden: ")
+    await play.disturb(stage)
+    await asyncio.wait_for(process.communicate(), play.WITHIN)
+    assert process.returncode == 0
+
+
 async def _sweep(stage: Stage, mode: str) -> tuple[int | None, str]:
     """The command for people: exit code and what it prints on stdout."""
     process = await _sweeping(stage, mode)

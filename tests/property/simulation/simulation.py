@@ -152,8 +152,8 @@ class Simulation(Scene):
         self.former_services.discard(self.environment["ROUTER_SERVICE_URL"])
 
     def held_back(self) -> list[Replica]:
-        """The replicas whose sweep's brake has tripped."""
-        return [replica for replica in self.replicas if replica.operator.metrics.sweep_held._value.get()]
+        """The replicas whose sweep's brake holds something."""
+        return [replica for replica in self.replicas if (term := replica.operator.term) and term.sweep.held]
 
     def tasks_of(self, replica: Replica) -> list[ReplicaTask]:
         """The tasks of a replica that are not done."""
