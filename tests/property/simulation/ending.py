@@ -48,7 +48,14 @@ def what_is_wrong(sim: Simulation) -> list[str]:
     """What is not yet as it should be."""
     live, left = live_sessions(sim), ours_left(sim)
     wrong = [text for session in sorted(live) if (text := _wrong_with(sim, session, left.get(session, set())))]
-    return wrong + [f"{session} is dead and has {left[session]}" for session in sorted(left.keys() - live)]
+    wrong += [f"{session} is dead and has {left[session]}" for session in sorted(left.keys() - live)]
+    return wrong + [f"{session} is dead and waits to be tried again" for session in sorted(_waiting(sim) - live)]
+
+
+def _waiting(sim: Simulation) -> set[str]:
+    """Those with a Pod whose record says when the next try is."""
+    pods = sim.monitor.pods()
+    return {session for session, pod in pods if PREFIX + "retry-at" in (pod["metadata"].get("annotations") or {})}
 
 
 def is_full(sim: Simulation) -> bool:

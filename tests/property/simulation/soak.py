@@ -5,10 +5,11 @@ is long enough to see all of them. Each chunk has a seed, which is told when it 
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import Pool
 from random import Random
 
 from tests.property.simulation import test_simulation
@@ -28,21 +29,24 @@ def main() -> int:
     if asked.seed is not None:
         return _told(play(asked.seed, examples)[1])
     seeds = Random()
-    sizes = [min(CHUNK, examples - done) for done in range(0, examples, CHUNK)]
+    chunks = [(seeds.getrandbits(64), min(CHUNK, examples - done)) for done in range(0, examples, CHUNK)]
     tally, failures, begun = Tally(), [], time.monotonic()
-    with ProcessPoolExecutor(max_tasks_per_child=20) as pool:
-        chunks = [pool.submit(play, seeds.getrandbits(64), size) for size in sizes]
-        for chunk in as_completed(chunks):
-            part, failure = chunk.result()
+    # Whoever ends this process ends its workers: the pool does so wherever its block is left.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with Pool(maxtasksperchild=20, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL)) as pool:
+        for part, failure in pool.imap_unordered(_played, chunks):
             tally.merge(part)
             _progress(tally.examples, examples, time.monotonic() - begun)
             if failure:
                 failures.append(failure)
-                pool.shutdown(wait=False, cancel_futures=True)
                 break
     sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n")
     is_blind = tally.examples >= ENOUGH and bool(tally.never_killed() or tally.never_moved())
     return _told("\n".join(failures)) or int(is_blind)
+
+
+def _played(chunk: tuple[int, int]) -> tuple[Tally, str]:
+    return play(*chunk)
 
 
 def play(seed: int, examples: int) -> tuple[Tally, str]:
