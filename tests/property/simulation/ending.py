@@ -10,6 +10,7 @@ from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
 from fsm.desired import desired
 from fsm.session import OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
+from fsm.states import State
 from tests.property.simulation import moving
 from tests.property.simulation.names import CROWD, FOREIGN_SERVICE, HASHES, NEIGHBOUR
 from tests.property.simulation.simulation import Replica, Simulation
@@ -53,9 +54,14 @@ def what_is_wrong(sim: Simulation) -> list[str]:
 
 
 def _waiting(sim: Simulation) -> set[str]:
-    """Those with a Pod whose record says when the next try is."""
-    pods = sim.monitor.pods()
-    return {session for session, pod in pods if PREFIX + "retry-at" in (pod["metadata"].get("annotations") or {})}
+    """Those whose teardown has met an error: it is tried again, and then the record is written once more."""
+    records = [(session, pod["metadata"].get("annotations") or {}) for session, pod in sim.monitor.pods()]
+    return {
+        session
+        for session, texts in records
+        if texts.get(PREFIX + "state") == State.TEARING_DOWN.value
+        and not texts.get(PREFIX + "last-error", "RecordUnreadable").startswith("RecordUnreadable")
+    }
 
 
 def is_full(sim: Simulation) -> bool:
