@@ -1,7 +1,7 @@
 """`make soak EXAMPLES=20000`: as many stories as asked for, on every core, with a progress line and a summary.
 
 It fails when a story does, and when some await of the product or some move of the table was never seen in a soak that
-is long enough to see all of them. Each chunk has a seed, which is told when it fails: `SEED=… EXAMPLES=…` repeats it.
+is long enough to see all of them; whoever ends it early gets the summary so far. Each chunk has a seed, which is told when it fails: `SEED=… EXAMPLES=…` repeats it.
 """
 
 import argparse
@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import Pool
 from random import Random
 
@@ -31,9 +32,9 @@ def main() -> int:
     seeds = Random()
     chunks = [(seeds.getrandbits(64), min(CHUNK, examples - done)) for done in range(0, examples, CHUNK)]
     tally, failures, begun = Tally(), [], time.monotonic()
-    # Whoever ends this process ends its workers: the pool does so wherever its block is left.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with Pool(maxtasksperchild=20, initializer=signal.signal, initargs=(signal.SIGTERM, signal.SIG_DFL)) as pool:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # The pool ends its workers wherever its block is left, so that nobody else has to tell them.
+    with suppress(KeyboardInterrupt), Pool(maxtasksperchild=20, initializer=_deaf) as pool:
         for part, failure in pool.imap_unordered(_played, chunks):
             tally.merge(part)
             _progress(tally.examples, examples, time.monotonic() - begun)
@@ -42,7 +43,12 @@ def main() -> int:
                 break
     sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n")
     is_blind = tally.examples >= ENOUGH and bool(tally.never_killed() or tally.never_moved())
-    return _told("\n".join(failures)) or int(is_blind)
+    return _told("\n".join(failures)) or int(is_blind or tally.examples < examples)
+
+
+def _deaf() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _played(chunk: tuple[int, int]) -> tuple[Tally, str]:
