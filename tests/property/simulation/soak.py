@@ -1,7 +1,8 @@
 """`make soak EXAMPLES=20000`: as many stories as asked for, on every core, with a progress line and a summary.
 
 It fails when a story does, and when some await of the product or some move of the table was never seen in a soak that
-is long enough to see all of them; whoever ends it early gets the summary so far. Each chunk has a seed, which is told when it fails: `SEED=… EXAMPLES=…` repeats it.
+is long enough to see all of them; whoever ends it early gets the summary so far. Each chunk has a seed, which is told
+when it fails: `SEED=… EXAMPLES=…` repeats it.
 """
 
 import argparse
