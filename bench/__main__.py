@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import sys
+import time
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -51,15 +52,21 @@ async def _measure(figures: list[Figure], *, quick: bool, only: str) -> bool:
         print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
     else:
         find_programs()
-    bare, is_complete = await process.bare(), True
+    begun, bare, is_complete = time.monotonic(), await process.bare(), True
     for number, plan in enumerate(plans, 1):
-        print(f"{number}/{len(plans)} {plan.row}", file=sys.stderr)
+        print(f"{_since(begun)} {number}/{len(plans)} {plan.row}", file=sys.stderr)
         try:
-            figures += await rows.measured(plan, sandboxed if quick else real, bare)
+            await rows.measure(plan, sandboxed if quick else real, bare, figures)
         except Exception:
             traceback.print_exc()
             is_complete = False
+    print(_since(begun), file=sys.stderr)
     return is_complete
+
+
+def _since(begun: float) -> str:
+    minutes, seconds = divmod(int(time.monotonic() - begun), 60)
+    return f"{minutes:02}:{seconds:02}"
 
 
 def _plot(figures: Sequence[Figure]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bench import process
 from bench.figures import (
+    GOOD,
     HELD,
     OBVIOUS,
     ONE_AFTER_THE_OTHER,
@@ -80,7 +81,7 @@ async def burst(ground: Ground, row: Row) -> list[Figure]:
         await book.until_quiet()
         waits = _waits(ground, row, book.waited(sessions, since=begun.at))
         goal = CALLS.get(row.sessions)
-        return [await _calls(ground, row, goal), *waits, *await _spent(ground, row, begun)]
+        return [*await _calls(ground, row, goal), *waits, *_spent(ground, row, begun)]
 
 
 async def arrival(ground: Ground, row: Row) -> list[Figure]:
@@ -88,9 +89,12 @@ async def arrival(ground: Ground, row: Row) -> list[Figure]:
     sessions = names(row.sessions)
 
     async def arrive() -> None:
-        for session in sessions:
-            await ground.kube.create_session(session)
-            await asyncio.sleep(ARRIVAL / row.sessions)
+        clock = asyncio.get_running_loop().time
+        since = clock()
+        async with asyncio.TaskGroup() as creations:
+            for number, session in enumerate(sessions):
+                await asyncio.sleep(since + number * ARRIVAL / row.sessions - clock())
+                creations.create_task(ground.create([session]))
 
     async with diary(ground) as book:
         begun = await begin(ground, "first", MODULES[row.who])
@@ -99,7 +103,8 @@ async def arrival(ground: Ground, row: Row) -> list[Figure]:
             await book.until_ready(sessions)
         await book.until_quiet()
         waits = _waits_of_arrival(row, book.waited(sessions))
-        return [await _calls(ground, row, BUDGET), *waits, *await _spent(ground, row, begun)]
+        goal = BUDGET if row.sessions <= 1000 else None
+        return [*await _calls(ground, row, goal), *waits, *_spent(ground, row, begun)]
 
 
 async def bad_neighbours(ground: Ground, row: Row) -> list[Figure]:
@@ -125,8 +130,8 @@ async def _with_bad(ground: Ground, row: Row, bad: Sequence[str], *, late: bool)
             _take(ground, bad)
         await book.until_ready(good)
         await book.until_quiet()
-        waits = _waits(ground, row, book.waited(good, since=begun.at))
-        return [await _calls(ground, row), *waits, *(await _spent(ground, row, begun))[1:]]
+        waits = _waits(ground, row, book.waited(good, since=begun.at), whose=GOOD)
+        return [*(await _calls(ground, row))[:1], *waits, *_spent(ground, row, begun)]
 
 
 def _bad(sessions: Sequence[str]) -> list[str]:
@@ -144,15 +149,20 @@ def _has_listed(ground: Ground) -> bool:
     return any(call.path.endswith("/dns_records") and call.status for call in ground.cloudflare.calls)
 
 
-async def _calls(ground: Ground, row: Row, goal: float | None = None) -> Figure:
-    return Figure(row, "Cloudflare calls", ground.cloudflare.total, "calls", floor_of_burst(row.sessions), goal)
+async def _calls(ground: Ground, row: Row, goal: float | None = None) -> list[Figure]:
+    """What both were asked."""
+    asked = (await ground.asked()).total() / row.sessions
+    return [
+        Figure(row, "Cloudflare calls", ground.cloudflare.total, "calls", floor_of_burst(row.sessions), goal),
+        Figure(row, "Kubernetes calls per session", asked, "calls", KUBERNETES_FLOOR, 9),
+    ]
 
 
-def _waits(ground: Ground, row: Row, waited: Sequence[float]) -> list[Figure]:
+def _waits(ground: Ground, row: Row, waited: Sequence[float], whose: str = "") -> list[Figure]:
     """From the start of the process: its imports, Cloudflare's calls one after the other, the work for so many."""
     start = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + batches(row.sessions))
     return [
-        Figure(row, f"to Ready, {name}", quantile(waited, q), "s", start + floor_of_work(row, q * row.sessions))
+        Figure(row, f"{whose}to Ready, {name}", quantile(waited, q), "s", start + floor_of_work(row, q * row.sessions))
         for name, q in _quantiles(row)
     ]
 
@@ -160,23 +170,21 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float]) -> list[Figure]:
 def _waits_of_arrival(row: Row, waited: Sequence[float]) -> list[Figure]:
     """From the Pod's creation: batch, GET and PUT one after the other, the work for itself."""
     floor = floor_of_calls(row, 3) + floor_of_work(row, 1)
-    goals = {"max": ALONE * floor} if row.sessions == 1 else {"p95": MOST_WAIT}
+    goals = {1: {"max": ALONE * floor}, 1000: {"p95": MOST_WAIT}}.get(row.sessions, {})
     return [
         Figure(row, f"to Ready, {name}", quantile(waited, q), "s", floor, goals.get(name))
         for name, q in _quantiles(row)
     ]
 
 
-async def _spent(ground: Ground, row: Row, begun: Begun) -> list[Figure]:
-    """What Kubernetes was asked, and what the process took."""
+def _spent(ground: Ground, row: Row, begun: Begun) -> list[Figure]:
+    """What the process took."""
     many = row.sessions >= 100
     spent, weight = process.cpu(begun.replica) - begun.cpu, process.memory(begun.replica)
-    asked = (await ground.asked()).total() / row.sessions
     memory = MOST_MEMORY if row.sessions <= 1000 else None
     found = [
-        Figure(row, "Kubernetes calls per session", asked, "calls", KUBERNETES_FLOOR, 9),
         Figure(row, "memory at most", weight.most, "MiB", ground.bare.memory, memory),
-        Figure(row, "memory", weight.now, "MiB", ground.bare.memory),
+        Figure(row, "memory afterwards", weight.now, "MiB", ground.bare.memory),
     ]
     if many:
         # Below a hundred the start and the looks are most of it.

@@ -6,7 +6,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
-from bench.figures import HELD, OPERATOR, Figure, Row
+from bench.figures import GOOD, HELD, OPERATOR, Figure, Row
 
 FEW, MOST = 100, 5000  # sessions between which growth is told
 LATENCY = 50  # ms
@@ -45,9 +45,12 @@ def _neighbours(figures: Sequence[Figure], who: str) -> Iterator[Figure]:
         alone = _of(figures, Row("burst", row.sessions, row.latency, who))
         if row.who == who and alone:
             found = _of(figures, row)
-            names = (("calls", "Cloudflare calls", BAD_CALLS), ("time of the good ones", "to Ready, p95", BAD_TIME))
+            names = (
+                ("calls", "Cloudflare calls", BAD_CALLS),
+                ("time of the good ones", f"{GOOD}to Ready, p95", BAD_TIME),
+            )
             for told, name, goal in names:
-                times = found[name] / alone[name]
+                times = found[name] / alone[name.removeprefix(GOOD)]
                 yield Figure(row, f"{told}, times those without", times, "", 1, goal if who == OPERATOR else None)
 
 

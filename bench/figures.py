@@ -10,6 +10,7 @@ BATCH = 200  # records in one call to Cloudflare: its Free plan takes no more
 OPERATOR = "operator"
 HELD = "operator at 200 millicores"
 OBVIOUS = "obvious way"
+GOOD = "good ones "  # before the name of a figure that leaves the bad ones out
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,14 @@
-"""What an operator costs whose sessions are there already: at rest, after a restart, at their end, after a failure.
+"""What an operator costs whose sessions are there already: at rest, after a restart, a failover, at their end.
 
-`rows` calls these; each returns its figures.
+`rows` calls these, most of them one after the other as the `LIFE` of the same sessions; each returns its figures.
 """
 
 import asyncio
 import signal
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from bench import process
 from bench.bursts import MODULES, begin, burst, names
@@ -24,9 +26,14 @@ from bench.watching import diary, until
 from sandbox.operators import Replica
 
 HOUR = 60  # rounds: each session is touched once a minute, and each minute has its look
-TOUCHES_PER_SECOND = 100  # that the held operator takes, too, beside the looks
+WATCHED = {100: 60, 5000: 2}  # minutes of it, by sessions: their touches take as long as they take
+WATCHED_ELSE = 6
+TOUCHES_PER_SECOND = 200  # that the held operator takes, too, beside the looks
 SETTLING = 2  # rounds after a start that are not watched: memory and caches are still growing
 SHORT_LEASE = 5  # seconds, instead of 15
+LAST_EVENT = 1.0  # seconds within which the Event of a session that is Ready is out
+RENEWAL = SHORT_LEASE * 2 / 15  # seconds from one renewal to the next
+NEWCOMERS = 3  # sessions of a life that come after the burst: one to a restarted operator, one at each leader's end
 IDLE_MEMORY = 80.0  # MiB
 READ_CPU = 0.000_1  # seconds of CPU for one event of a watch: read, parsed, compared
 
@@ -46,53 +53,11 @@ async def start(ground: Ground, row: Row) -> list[Figure]:
     ]
 
 
-async def life(ground: Ground, row: Row) -> list[Figure]:
-    """A burst, then rest, restarts, and the end of all sessions."""
-    found = await burst(ground, row)
-    await _stop_all(ground)
-    found += await _idle(ground, _as(row, "idle"))
-    found += await _restarts(ground, row)
-    return found + await _teardown(ground, _as(row, "teardown"))
-
-
-async def burst_and_restart(ground: Ground, row: Row) -> list[Figure]:
-    """The two that matter most, for many sessions."""
-    return await burst(ground, row) + await _restarts(ground, row)
-
-
-async def failover(ground: Ground, row: Row) -> list[Figure]:
-    """Two replicas, one ends: seconds until the other writes for a session that comes in that moment."""
-    await begin(ground, "a", LEASE_DURATION=str(SHORT_LEASE))
-    found = []
-    for (how, number, lease, goal), name in zip(ENDS, ("b", "c"), strict=True):
-        await ground.start(name, LEASE_DURATION=str(SHORT_LEASE))
-        await asyncio.sleep(ground.depth.quiet)  # until its caches are full
-        leader = ground.stage.operators[-2]
-        seconds = await _after_the_end(ground, leader, number, names(1, first=ord(name))[0])
-        # Zone, list and batch follow each other.
-        found.append(Figure(row, f"first write after {how}", seconds, "s", lease + floor_of_calls(row, 3), goal))
-    return found
-
-
-# What the lease still runs at least: it was renewed 2/15 of its duration before at most.
-LEFT = SHORT_LEASE * (1 - 2 / 15)
-ENDS = (("kill -9", signal.SIGKILL, LEFT, SHORT_LEASE + 2.0), ("SIGTERM", signal.SIGTERM, 0.0, 2.0))
-
-
-async def _after_the_end(ground: Ground, leader: Replica, number: signal.Signals, session: str) -> float:
-    clock = asyncio.get_running_loop().time
-    board = ground.cloudflare
-    board.forget_calls()
-    since = clock()
-    leader.send(number)
-    await ground.kube.create_session(session)
-    await until(lambda: any(call.method == "POST" for call in board.calls))
-    return clock() - since
-
-
-async def _idle(ground: Ground, row: Row) -> list[Figure]:
+async def idle(ground: Ground, burst_row: Row) -> list[Figure]:
     """Some minutes of the hour, shortened by setting: as many looks, each session touched as often, but in seconds."""
-    minutes = min(ground.depth.minutes, max(4, ground.depth.minutes * 100 // row.sessions))
+    row = replace(burst_row, what="idle")
+    await _stop_all(ground)
+    minutes = min(ground.depth.minutes, WATCHED.get(row.sessions, WATCHED_ELSE))
     interval = max(1.0, row.sessions / TOUCHES_PER_SECOND)
     begun = await begin(ground, "idle", RESYNC_INTERVAL=f"{interval:g}")
     await _minutes(ground, row, SETTLING)
@@ -116,15 +81,10 @@ async def _minutes(ground: Ground, row: Row, count: int) -> None:
         await asyncio.gather(ground.touch(names(row.sessions), str(number)), _rounds(ground, 1))
 
 
-async def _restarts(ground: Ground, row: Row) -> list[Figure]:
-    """One to count calls, one with a session that comes meanwhile."""
+async def restart(ground: Ground, burst_row: Row) -> list[Figure]:
+    """All that is asked after a start without news."""
+    row = replace(burst_row, what="restart")
     await _stop_all(ground)
-    found = await _restart(ground, _as(row, "restart"))
-    await _stop_all(ground)
-    return [*found, await _newcomer(ground, _as(row, "restart"))]
-
-
-async def _restart(ground: Ground, row: Row) -> list[Figure]:
     before = await _counts(ground)
     async with diary(ground) as book:
         await begin(ground, "again")
@@ -137,22 +97,67 @@ async def _restart(ground: Ground, row: Row) -> list[Figure]:
     ]
 
 
-async def _newcomer(ground: Ground, row: Row) -> Figure:
+async def newcomer(ground: Ground, burst_row: Row) -> list[Figure]:
     """Until the first new session is Ready, from the start of the process; it exists by then."""
-    new = names(1, first=row.sessions)
+    row, new = replace(burst_row, what="restart"), names(1, first=burst_row.sessions)
+    await _stop_all(ground)
     await ground.create(new)
     async with diary(ground) as book:
-        begun = await begin(ground, "once-more")
+        begun = await begin(ground, "a", LEASE_DURATION=str(SHORT_LEASE))
         await book.until_ready(new)
     [seconds] = book.waited(new, since=begun.at)
     floor = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + 1) + floor_of_work(row, 1)
-    return Figure(row, "until a new session is Ready", seconds, "s", floor)
+    return [Figure(row, "from the start until a new session is Ready", seconds, "s", floor)]
 
 
-async def _teardown(ground: Ground, row: Row) -> list[Figure]:
-    before, clock = await _counts(ground), asyncio.get_running_loop().time
-    sessions = row.sessions + 1  # with the newcomer
+async def failover(ground: Ground, burst_row: Row) -> list[Figure]:
+    """The leader ends beside a warm standby: seconds until that writes for a session that comes in that moment."""
+    row, new = replace(burst_row, what="failover"), names(len(ENDS), first=burst_row.sessions + 1)
+    found = []
+    async with diary(ground) as book:
+        for (how, number, lease, goal), name, session in zip(ENDS, ("b", "c"), new, strict=True):
+            leader = ground.stage.operators[-1]
+            await _is_warm(await ground.start(name, LEASE_DURATION=str(SHORT_LEASE)))
+            seconds = await _after_the_end(ground, leader, number, session)
+            # Zone, list and batch follow each other.
+            found.append(Figure(row, f"first write after {how}", seconds, "s", lease + floor_of_calls(row, 3), goal))
+        await book.until_ready(new)
+    await asyncio.sleep(LAST_EVENT)
+    return found
+
+
+# What the lease still runs at least: it was renewed two fifteenths of its duration before at most.
+ENDS = (
+    (f"kill -9 (lease of {SHORT_LEASE} s)", signal.SIGKILL, SHORT_LEASE - RENEWAL, SHORT_LEASE + 2.0),
+    ("SIGTERM", signal.SIGTERM, 0.0, 2.0),
+)
+
+
+async def _is_warm(standby: Replica) -> None:
+    """Return once its caches are full and it has seen the lease renewed."""
+    watches: Any = {"none yet": {"synced": False}}
+    while not all(watch["synced"] for watch in watches.values()):
+        await asyncio.sleep(0.1)
+        watches = (await standby.health())[1]["watches"]
+    await asyncio.sleep(RENEWAL)
+
+
+async def _after_the_end(ground: Ground, leader: Replica, number: signal.Signals, session: str) -> float:
+    clock = asyncio.get_running_loop().time
+    board = ground.cloudflare
+    board.forget_calls()
     since = clock()
+    leader.send(number)
+    await ground.kube.create_session(session)
+    await until(lambda: any(call.method == "POST" for call in board.calls))
+    return clock() - since
+
+
+async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:
+    """All sessions end at once."""
+    row = replace(burst_row, what="teardown")
+    sessions, clock = row.sessions + NEWCOMERS, asyncio.get_running_loop().time
+    before, since = await _counts(ground), clock()
     await ground.delete(names(sessions))
     async with diary(ground) as book:
         await until(lambda: not ground.of_sessions(), every=0.1)
@@ -166,12 +171,11 @@ async def _teardown(ground: Ground, row: Row) -> list[Figure]:
     return [
         Figure(row, "Cloudflare calls", _cloudflare(asked), "calls", calls),
         Figure(row, "Kubernetes calls per session", kubernetes / sessions, "calls", 2),
-        Figure(row, "until nothing is left", seconds, "s", floor),
+        Figure(row, "until Cloudflare has nothing left", seconds, "s", floor),
     ]
 
 
-def _as(row: Row, what: str) -> Row:
-    return Row(what, row.sessions, row.latency, row.who)
+LIFE = (burst, idle, restart, newcomer, failover, teardown)
 
 
 async def _stop_all(ground: Ground) -> None:
