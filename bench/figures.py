@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 BATCH = 200  # records in one call to Cloudflare: its Free plan takes no more
+PAGE = 5000  # records in one page of a list that the operator asks for
 
 OPERATOR = "operator"
 HELD = "operator at 200 millicores"
@@ -51,6 +52,11 @@ def batches(sessions: int) -> int:
 def floor_of_burst(sessions: int) -> int:
     """The zone's name, a list, the batches, GET and PUT of the tunnel's document."""
     return 4 + batches(sessions)
+
+
+def floor_of_look(sessions: int) -> int:
+    """Pages of the list (of theirs and of other people's records), GET of the tunnel's document."""
+    return sessions // PAGE + 1 + 1
 
 
 def as_json(figures: Iterable[Figure]) -> list[dict[str, Any]]:

@@ -41,15 +41,17 @@ Asked = Counter[str]  # "PATCH pods/status" -> how often; watches and the lease 
 
 class Depth(NamedTuple):
     """How much time a row is given: seconds without any move that count as rest, repetitions of a start, minutes of
-    rest that are watched with 100 sessions or fewer."""
+    rest that are watched at most, seconds of the lease of leaders that will end."""
 
     quiet: float
     starts: int
     minutes: int
+    lease: int
 
 
-# Both are longer than wishes gather while nothing moves.
-THOROUGH, HASTY = Depth(quiet=6.0, starts=3, minutes=60), Depth(quiet=2.5, starts=1, minutes=2)
+# Both quiets are longer than wishes gather while nothing moves. The lease is as shipped, or short.
+THOROUGH = Depth(quiet=6.0, starts=3, minutes=60, lease=15)
+HASTY = Depth(quiet=2.5, starts=1, minutes=2, lease=5)
 
 
 @dataclass(frozen=True)

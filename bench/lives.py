@@ -18,11 +18,12 @@ from bench.figures import (
     Row,
     batches,
     floor_of_calls,
+    floor_of_look,
     floor_of_work,
     speed,
 )
 from bench.ground import Ground
-from bench.watching import diary, until
+from bench.watching import WITHIN, diary, until
 from sandbox.operators import Replica
 
 HOUR = 60  # rounds: each session is touched once a minute, and each minute has its look
@@ -30,9 +31,10 @@ WATCHED = {100: 60, 5000: 2}  # minutes of it, by sessions: their touches take a
 WATCHED_ELSE = 6
 TOUCHES_PER_SECOND = 200  # that the held operator takes, too, beside the looks
 SETTLING = 2  # rounds after a start that are not watched: memory and caches are still growing
-SHORT_LEASE = 5  # seconds, instead of 15
 LAST_EVENT = 1.0  # seconds within which the Event of a session that is Ready is out
-RENEWAL = SHORT_LEASE * 2 / 15  # seconds from one renewal to the next
+RENEWALS = 2 / 15  # of a lease: from one renewal to the next
+AFTER_KILL, AFTER_SIGTERM = 2.0, 2.0  # goals, seconds: to the first write, once the lease is over
+LAST_LOOK = 0.5  # seconds within which the calls of a look that has begun are done
 NEWCOMERS = 3  # sessions of a life that come after the burst: one to a restarted operator, one at each leader's end
 IDLE_MEMORY = 80.0  # MiB
 READ_CPU = 0.000_1  # seconds of CPU for one event of a watch: read, parsed, compared
@@ -68,7 +70,7 @@ async def idle(ground: Ground, burst_row: Row) -> list[Figure]:
     spent, drift = process.cpu(begun.replica) - cpu, process.memory(begun.replica).now - weight.now
     floor = HOUR * row.sessions * READ_CPU
     return [
-        Figure(row, "Cloudflare calls per resync", _cloudflare(asked) / looks, "calls", 2, 3),
+        Figure(row, "Cloudflare calls per resync", _cloudflare(asked) / looks, "calls", floor_of_look(row.sessions), 3),
         Figure(row, "Kubernetes writes but the lease", _written(asked), "calls", 0, 0),
         Figure(row, f"CPU per hour (from {minutes} minutes)", spent / minutes * HOUR, "s", floor),
         Figure(row, f"memory drift in {minutes} minutes", drift * 1024, "KiB", 0),
@@ -79,6 +81,7 @@ async def _minutes(ground: Ground, row: Row, count: int) -> None:
     """So many times: each session is touched by the router, and there is a look."""
     for number in range(count):
         await asyncio.gather(ground.touch(names(row.sessions), str(number)), _rounds(ground, 1))
+    await asyncio.sleep(LAST_LOOK)
 
 
 async def restart(ground: Ground, burst_row: Row) -> list[Figure]:
@@ -91,7 +94,7 @@ async def restart(ground: Ground, burst_row: Row) -> list[Figure]:
         await book.until_quiet()
     asked = await _counts(ground) - before
     return [
-        Figure(row, "Cloudflare calls", _cloudflare(asked), "calls", 3, 4),
+        Figure(row, "Cloudflare calls", _cloudflare(asked), "calls", 1 + floor_of_look(row.sessions), 4),
         Figure(row, "Pod patches", asked["PATCH pods/status"], "calls", 0, 0),
         Figure(row, "route writes", asked["PATCH ingressroutes"] + asked["DELETE ingressroutes"], "calls", 0, 0),
     ]
@@ -103,7 +106,7 @@ async def newcomer(ground: Ground, burst_row: Row) -> list[Figure]:
     await _stop_all(ground)
     await ground.create(new)
     async with diary(ground) as book:
-        begun = await begin(ground, "a", LEASE_DURATION=str(SHORT_LEASE))
+        begun = await begin(ground, "a", LEASE_DURATION=str(ground.depth.lease))
         await book.until_ready(new)
     [seconds] = book.waited(new, since=begun.at)
     floor = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + 1) + floor_of_work(row, 1)
@@ -112,45 +115,43 @@ async def newcomer(ground: Ground, burst_row: Row) -> list[Figure]:
 
 async def failover(ground: Ground, burst_row: Row) -> list[Figure]:
     """The leader ends beside a warm standby: seconds until that writes for a session that comes in that moment."""
-    row, new = replace(burst_row, what="failover"), names(len(ENDS), first=burst_row.sessions + 1)
-    found = []
+    row, new, lease = replace(burst_row, what="failover"), names(2, first=burst_row.sessions + 1), ground.depth.lease
     async with diary(ground) as book:
-        for (how, number, lease, goal), name, session in zip(ENDS, ("b", "c"), new, strict=True):
-            leader = ground.stage.operators[-1]
-            await _is_warm(await ground.start(name, LEASE_DURATION=str(SHORT_LEASE)))
-            seconds = await _after_the_end(ground, leader, number, session)
-            # Zone, list and batch follow each other.
-            found.append(Figure(row, f"first write after {how}", seconds, "s", lease + floor_of_calls(row, 3), goal))
+        killed = await _after_the_end(ground, "b", signal.SIGKILL, new[0])
+        told = await _after_the_end(ground, "c", signal.SIGTERM, new[1])
         await book.until_ready(new)
     await asyncio.sleep(LAST_EVENT)
-    return found
+    # Zone, list and batch follow each other, and before them what the lease still runs: it was just renewed, or almost.
+    calls, left = floor_of_calls(row, 3), lease * (1 - RENEWALS)
+    return [
+        Figure(row, f"kill -9 (lease of {lease} s) to first write", killed, "s", left + calls, lease + AFTER_KILL),
+        Figure(row, "SIGTERM to first write", told, "s", calls, AFTER_SIGTERM),
+    ]
 
 
-# What the lease still runs at least: it was renewed two fifteenths of its duration before at most.
-ENDS = (
-    (f"kill -9 (lease of {SHORT_LEASE} s)", signal.SIGKILL, SHORT_LEASE - RENEWAL, SHORT_LEASE + 2.0),
-    ("SIGTERM", signal.SIGTERM, 0.0, 2.0),
-)
-
-
-async def _is_warm(standby: Replica) -> None:
-    """Return once its caches are full and it has seen the lease renewed."""
-    watches: Any = {"none yet": {"synced": False}}
-    while not all(watch["synced"] for watch in watches.values()):
-        await asyncio.sleep(0.1)
-        watches = (await standby.health())[1]["watches"]
-    await asyncio.sleep(RENEWAL)
-
-
-async def _after_the_end(ground: Ground, leader: Replica, number: signal.Signals, session: str) -> float:
-    clock = asyncio.get_running_loop().time
-    board = ground.cloudflare
+async def _after_the_end(ground: Ground, standby: str, number: signal.Signals, session: str) -> float:
+    """Of the leader, which is the youngest replica, beside one that is started first."""
+    clock, board, leader = asyncio.get_running_loop().time, ground.cloudflare, ground.stage.operators[-1]
+    await _is_warm(await ground.start(standby, LEASE_DURATION=str(ground.depth.lease)))
+    await asyncio.sleep(ground.depth.lease * RENEWALS)  # so that it has seen the lease renewed
     board.forget_calls()
     since = clock()
     leader.send(number)
     await ground.kube.create_session(session)
     await until(lambda: any(call.method == "POST" for call in board.calls))
     return clock() - since
+
+
+async def _is_warm(replica: Replica) -> None:
+    """Return once its caches are full."""
+    async with asyncio.timeout(WITHIN):
+        while not await _has_synced(replica):
+            await asyncio.sleep(0.1)
+
+
+async def _has_synced(replica: Replica) -> bool:
+    watches: Any = (await replica.health())[1]["watches"]
+    return all(watch["synced"] for watch in watches.values())
 
 
 async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:

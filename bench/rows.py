@@ -14,6 +14,8 @@ from bench.ground import Ground, Open
 from bench.process import Bare
 
 Measure = Callable[[Ground, Row], Awaitable[list[Figure]]]
+# For the held operator: a minute's work of it for 5,000 takes a core, so that it would be a burst once more.
+TOO_FAST = Row("arrival", 5000, 250)
 
 
 class Plan(NamedTuple):
@@ -39,7 +41,8 @@ def full() -> Iterator[Plan]:
     yield from _operator()
     yield from _obvious()
     for measures, row in _operator():
-        yield Plan(measures, replace(row, who=HELD))
+        if row != TOO_FAST:
+            yield Plan(measures, replace(row, who=HELD))
 
 
 def _operator() -> Iterator[Plan]:
@@ -49,8 +52,9 @@ def _operator() -> Iterator[Plan]:
     for latency in (0, 250):
         for size in (1, 10, 100, 1000):
             yield Plan((bursts.burst,), Row("burst", size, latency))
-    for size in (1, 1000, 5000):
+    for size in (1, 1000):
         yield Plan((bursts.arrival,), Row("arrival", size, 250))
+    yield Plan((bursts.arrival,), TOO_FAST)
     yield Plan((bursts.bad_neighbours,), Row("5 % taken names", 1000, 50))
     yield Plan((bursts.late_neighbours,), Row("5 % names taken late", 1000, 50))
 

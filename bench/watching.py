@@ -10,7 +10,7 @@ from fsm.session import HASH_LABEL
 from sandbox.kubeclient import ours
 
 LOOK = 0.005  # seconds
-WITHIN = 1800.0  # seconds until a row is given up
+WITHIN = 900.0  # seconds until a row is given up that waits for one thing
 
 Clock = Callable[[], float]
 
