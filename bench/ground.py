@@ -51,7 +51,7 @@ class Depth(NamedTuple):
 
 # Both quiets are longer than wishes gather while nothing moves. The lease is as shipped, or short.
 THOROUGH = Depth(quiet=6.0, starts=3, minutes=60, lease=15)
-HASTY = Depth(quiet=2.5, starts=1, minutes=2, lease=5)
+HASTY = Depth(quiet=2.5, starts=1, minutes=2, lease=3)
 
 
 @dataclass(frozen=True)

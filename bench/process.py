@@ -85,7 +85,7 @@ async def _hold(replicas: Sequence[Replica]) -> Never:
         for replica in replicas:
             if replica.is_running:
                 account = accounts.setdefault(replica.process.pid, _Account(clock()))
-                replica.send(signal.SIGSTOP if account.owes(_run_time(replica), clock()) else signal.SIGCONT)
+                replica.send(signal.SIGSTOP if account.owes(run_time(replica), clock()) else signal.SIGCONT)
         await asyncio.sleep(LOOK)
 
 
@@ -104,7 +104,7 @@ class _Account:
         return self.free_at > now
 
 
-def _run_time(replica: Replica) -> float:
+def run_time(replica: Replica) -> float:
     """Seconds of CPU of its main thread, to the nanosecond; 0 when it has just ended."""
     try:
         return int(Path(f"/proc/{replica.process.pid}/schedstat").read_text().split()[0]) / 1e9

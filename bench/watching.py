@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 
+from bench import process
 from bench.ground import Ground
 from controller.background import background
 from fsm.session import HASH_LABEL
 from sandbox.kubeclient import ours
 
 LOOK = 0.005  # seconds
+WORK = 0.1  # seconds of CPU: more than a program takes at rest; one that is held may work on for long before it asks
 WITHIN = 900.0  # seconds until a row is given up that waits for one thing
 
 Clock = Callable[[], float]
@@ -40,7 +42,7 @@ class Diary:
         await until(lambda: wanted <= self.ready.keys())
 
     async def until_quiet(self) -> None:
-        """Return once nothing has been asked of Cloudflare and no Pod has changed for so long that it is rest."""
+        """Return once nothing was asked, no Pod changed and no program worked for so long that it is rest."""
         before, since = self._state(), self._clock()
         while self._clock() - since < self._ground.depth.quiet:
             await asyncio.sleep(0.1)
@@ -51,8 +53,9 @@ class Diary:
         """Seconds to Ready, shortest first: since then, or since each one was created."""
         return sorted(self.ready[one] - (self.created[one] if since is None else since) for one in sessions)
 
-    def _state(self) -> tuple[int, int]:
-        return self._ground.cloudflare.total, self._changed
+    def _state(self) -> tuple[int, int, int]:
+        worked = sum(map(process.run_time, self._ground.stage.operators))
+        return self._ground.cloudflare.total, self._changed, int(worked / WORK)
 
 
 @asynccontextmanager
