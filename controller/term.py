@@ -1,8 +1,8 @@
 """One term of leadership: everything that only a leader runs, made anew for each term.
 
 `app` runs it when the elector says so, and cancels it when the lease is lost or the process stops. A new leader begins
-with fresh looks and half the budget because nothing of an earlier term is left in here. The caches of Pods and routes
-are the process's own and stay warm.
+with fresh looks because nothing of an earlier term is left in here. The caches of Pods and routes, which stay warm, and
+the budget, which remembers, are the process's own.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from controller.resync import Resync
 from controller.settings import Settings
 from controller.sweep import Sweep
 from controller.witness import Witness
+from fsm import codec
 
 OVERWRITTEN = "tunnel overwritten"
 OVERWRITE_SHOWN = 3600.0  # seconds
@@ -87,9 +88,13 @@ class Term:
         return (self.client.run, self._dns.run, self._tunnel.run)
 
     def add_all(self) -> None:
-        """Look at every session as soon as possible: something that was in everybody's way is gone."""
-        for session in self._base.pods.sessions() | self._base.witness.sessions():
+        """Look at every session as soon as possible: those that have something to do first, thousands are Ready."""
+        for session in sorted(self._base.pods.sessions() | self._base.witness.sessions(), key=self._is_settled):
             self.queue.add(session)
+
+    def _is_settled(self, session: str) -> bool:
+        pods = self._base.pods.of(session)
+        return bool(pods) and all(codec.says_ready(pod.annotations) and not pod.deleting for pod in pods)
 
     def _overwritten(self, read: int, written: int) -> None:
         """Cloudflare let us write over a version that we had not read: all that is left to do is to say so."""

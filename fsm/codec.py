@@ -62,6 +62,11 @@ def render(record: SessionRecord) -> dict[str, str]:
     } | {key: text for key, text in optional.items() if text}
 
 
+def says_ready(texts: Mapping[str, str]) -> bool:
+    """Whether a Pod's annotations say Ready, true or not: for the order of work among thousands."""
+    return texts.get(_STATE) == State.READY.value
+
+
 def read(texts: Mapping[str, str], pod_uid: str) -> SessionRecord | Unreadable | None:
     """The record in a Pod's annotations: None when there is none, Unreadable when it is not one of this Pod's."""
     ours = {key: texts[key] for key in KEYS if key in texts}

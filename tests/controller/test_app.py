@@ -7,11 +7,14 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from controller import sweep_request
 from controller.app import MOST_INVALID, Operator
+from controller.queue import Queue
 from controller.settings import Settings
 from controller.sweep_request import Request
-from fsm.session import HASH_LABEL
+from fsm.session import HASH_LABEL, PREFIX
 from k8s.lease import LeaseFacts
 from tests.cloudflare_ops.api import FakeApi
 from tests.k8s.fake import SILENCE, FakeKube, added
@@ -100,6 +103,25 @@ async def test_what_cloudflare_asked_for_and_what_was_spent_outlives_a_term() ->
     async with world.leading():
         await asyncio.sleep(300)
     assert len(world.api.calls) == before
+
+
+@virtual
+async def test_who_has_something_to_do_comes_before_the_thousands_that_are_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, order = World(), list[str]()
+    monkeypatch.setattr(Queue, "add", lambda _, session: order.append(session))
+    states = {"a" * 12: "Ready", "b" * 12: "Pending", "c" * 12: "Ready", "d" * 12: "", "e" * 12: "Ready"}
+    for version, (session, state) in enumerate(states.items(), 1):
+        annotations = {PREFIX + "state": state} if state else {}
+        pod = added(
+            session, version, labels={HASH_LABEL: session}, annotations=annotations, namespace="opencode-router"
+        )
+        world.operator.pods.reflector._take(pod)
+    world.operator.witness.permit("f" * 12)
+    async with world.leading():
+        pass
+    assert ({*order[:3]}, len(order)) == ({"b" * 12, "d" * 12, "f" * 12}, 6)
 
 
 @virtual

@@ -223,3 +223,8 @@ def test_times_are_written_in_utc_and_whole_seconds_wherever_the_operator_runs(m
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize(("texts", "says"), [(TEXTS, False), ({}, False), (edited("state", "Ready"), True)])
+def test_for_the_order_of_work_it_is_enough_what_the_state_says(texts: dict[str, str], says: bool) -> None:
+    assert codec.says_ready(texts) is says
