@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import signal
 import sys
 import time
 import traceback
@@ -29,6 +30,8 @@ def main() -> int:
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG)")
     args = parser.parse_args()
     figures: list[Figure] = []
+    # Told to end, it ends its servers first, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         is_complete = asyncio.run(_measure(figures, quick=args.quick, only=args.only))
     except KeyboardInterrupt:
