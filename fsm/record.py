@@ -103,7 +103,8 @@ def settle(record: SessionRecord, outcome: Outcome, now: datetime, *, jitter: fl
         case Done():
             return _cleared(record)
         case Waiting(error):
-            return replace(record, last_error=shortened(error)) if error else record
+            # When to try again is not its own affair any more: the time of an earlier failure has passed.
+            return replace(record, last_error=shortened(error), retry_at=None) if error else record
         case Conflict(error):
             return replace(record, last_error=shortened(error), retry_at=None)
         case Retry(error, retry_after):

@@ -156,7 +156,7 @@ def test_waiting_for_nobodys_fault_changes_nothing() -> None:
 
 
 def test_waiting_for_everybodys_fault_says_so_and_counts_nothing() -> None:
-    new = settled(record(attempts=2), Waiting("TokenInvalid: renew it"))
+    new = settled(record(attempts=2, retry_at=NOW), Waiting("TokenInvalid: renew it"))
     assert (new.last_error, new.attempts, new.retry_at) == ("TokenInvalid: renew it", 2, None)
 
 

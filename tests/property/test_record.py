@@ -59,7 +59,7 @@ def test_an_outcome_counts_what_failed_and_nothing_else(
         assert timedelta(0) < (new.retry_at or now) - now <= LONGEST
     else:
         assert new.attempts == old.attempts
-        assert new.retry_at == (old.retry_at if isinstance(outcome, Waiting) else None)
+        assert new.retry_at == (old.retry_at if outcome == Waiting() else None)
 
 
 @given(records(), errors, st.floats(0.0, CAP), nows, jitters)
