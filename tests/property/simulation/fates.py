@@ -150,6 +150,16 @@ def _records_edited(sim: Simulation, some: list[Fault]) -> None:
         sim.edit_record(session, "revision", "9")
 
 
+def _records_wiped(sim: Simulation, some: list[Fault]) -> None:
+    for session in HASHES:
+        sim.wipe_record(session)
+
+
+def _routes_changed(sim: Simulation, some: list[Fault]) -> None:
+    for session in HASHES:
+        sim.spoil_route(session, remove=sim.random.random() < 0.3)
+
+
 # What makes replicas come to an await at which they rarely stand; `Simulation.calm` ends what lasts.
 PRELUDES: Mapping[str, Callable[[Simulation, list[Fault]], None]] = {
     "all stop": _all_stop,
@@ -162,6 +172,8 @@ PRELUDES: Mapping[str, Callable[[Simulation, list[Fault]], None]] = {
     "watches are late": _watches_late,
     "the token is revoked": _token_revoked,
     "records are edited": _records_edited,
+    "records are wiped": _records_wiped,
+    "routes are changed": _routes_changed,
     "a sweep is asked for": lambda sim, _: sim.ask_for_sweep(),
     "the zone is full": lambda sim, _: sim.fill_quota(),
     "a hash is no hash": lambda sim, _: sim.create_invalid(),

@@ -28,6 +28,7 @@ class WatchTroubles:
         self.silent: set[int] = set()  # replicas whose watches say nothing (half-open)
         self.blind: set[int] = set()  # replicas that may not list or watch Pods any more
         self.delay = 0.0  # seconds before an event is told
+        self.are_events_lost = False  # whether the answer to an Event that is posted never comes
         self.disturb: deque[str] = deque()  # "duplicate": the next event is told twice
 
 
@@ -62,6 +63,8 @@ class SimulatedKube:
         try:
             async with asyncio.timeout(timeout):
                 answer = await self._network.exchange("kube", lambda: self._effect(replica, request))
+            if self._troubles.are_events_lost and method == "POST" and path.endswith("/events"):
+                raise LostError(sent=True)
         except (LostError, TimeoutError):
             raise errors.of_failure(TimeoutError()) from None
         except FaultyError as error:

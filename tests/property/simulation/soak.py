@@ -12,13 +12,15 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import Pool
+from multiprocessing.pool import Pool as SomePool
 from random import Random
 
-from tests.property.simulation import test_simulation
+from tests.property.simulation import kill_points, test_simulation
 from tests.property.simulation.tally import TALLY, Tally
 
 CHUNK = 50  # stories: hypothesis remembers all of a run, so that long ones get slow
-ENOUGH = 2_000  # stories that see every await and every move
+ENOUGH = 2_000  # stories that see every move and nearly every await
+TRIES = 200  # short stories about an await that they have not seen
 
 
 def main() -> int:
@@ -42,9 +44,21 @@ def main() -> int:
             if failure:
                 failures.append(failure)
                 break
+        else:
+            if tally.examples >= ENOUGH:
+                failures += _hunted(pool, tally)
     sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n")
     is_blind = tally.examples >= ENOUGH and bool(tally.never_killed() or tally.never_moved())
     return _told("\n".join(failures)) or int(is_blind or tally.examples < examples)
+
+
+def _hunted(pool: SomePool, tally: Tally) -> list[str]:
+    """Go after the awaits at which nobody happened to be killed; what failed on the way."""
+    failures = []
+    for part, failure in pool.imap_unordered(hunt, tally.never_killed()):
+        tally.merge(part)
+        failures += [failure] * bool(failure)
+    return failures
 
 
 def _deaf() -> None:
@@ -63,6 +77,19 @@ def play(seed: int, examples: int) -> tuple[Tally, str]:
         test_simulation.play(examples, seed)
     except Exception as error:
         return TALLY, f"make soak SEED={seed} EXAMPLES={examples} fails:\n" + "\n".join(_stories(error))
+    return TALLY, ""
+
+
+def hunt(point: kill_points.Point) -> tuple[Tally, str]:
+    """Short stories about one await until somebody is killed there; what they covered, and the one that failed."""
+    TALLY.__init__()  # type: ignore[misc]  # as above
+    for seed in range(TRIES):
+        try:
+            test_simulation.play_hunt(point, seed)
+        except Exception as error:
+            return TALLY, f"the hunt for {point} fails with the seed {seed}:\n" + "\n".join(_stories(error))
+        if point not in TALLY.never_killed():
+            break
     return TALLY, ""
 
 

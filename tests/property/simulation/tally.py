@@ -45,10 +45,10 @@ class Tally:
         self.most_writes = max(self.most_writes, other.most_writes)
         self.lost_edits += other.lost_edits
 
-    def never_killed(self) -> list[str]:
+    def never_killed(self) -> list[kill_points.Point]:
         """The awaits of the product at which no replica was ever killed."""
         return sorted(
-            f"{file}:{first} ({function})"
+            (file, function, first, last)
             for file, function, first, last in kill_points.every()
             if not any((file, line) in self.stood for line in range(first, last + 1))
         )
@@ -68,7 +68,7 @@ class Tally:
         yield f"foreign edits that were overwritten between read and write, and reported: {self.lost_edits}"
         every, missed = len(kill_points.every()), self.never_killed()
         yield f"kill points: {every - len(missed)} of {every}"
-        yield from (f"  never: {point}" for point in missed)
+        yield from (f"  never: {file}:{line} ({function})" for file, function, line, _ in missed)
 
 
 def _counted(counts: Counter[str]) -> str:

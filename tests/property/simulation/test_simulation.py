@@ -7,6 +7,7 @@ world has to become exactly what it should be, and then quiet.
 
 import logging
 import os
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -180,11 +181,20 @@ class Story(RuleBasedStateMachine):
         warm=st.sampled_from((0.0, 0.4, 1.0, 2.0, 4.0)),
         preludes=st.lists(st.sampled_from(sorted(PRELUDES)), max_size=3),
         some=faults,
+        are_events_lost=st.booleans(),
         pause=pauses,
     )
     def a_replica_is_killed_at(
-        self, point: kill_points.Point, warm: float, preludes: list[str], some: list[Fault], pause: float
+        self,
+        *,
+        point: kill_points.Point,
+        warm: float,
+        preludes: list[str],
+        some: list[Fault],
+        are_events_lost: bool,
+        pause: float,
     ) -> None:
+        self.sim.troubles.are_events_lost = are_events_lost
         self.every_session_turns(warm)
         for prelude in preludes:
             PRELUDES[prelude](self.sim, some)
@@ -341,6 +351,40 @@ def play(examples: int, start: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     seed(start)(get_state_machine_test(Story, settings=chosen))()
+
+
+def play_hunt(point: kill_points.Point, start: int) -> None:
+    """One short story, the same for the same `start`, in which a replica is killed at an await, if it comes there.
+
+    Raises:
+        AssertionError: it went wrong; its text is the story.
+    """
+    random, story = Random(start), Story()
+    try:
+        story.begin(
+            seed=start,
+            count=random.randint(1, 3),
+            watchlist=random.random() < 0.5,
+            neighbour=0,
+            originals=set(),
+            first=set(random.sample(HASHES, random.randint(0, 3))),
+            outage="",
+            budget=random.choice(("1000", "60")),
+            pause=0.0,
+            can_crowd=False,
+        )
+        for _ in range(3):
+            story.a_replica_is_killed_at(
+                point=point,
+                warm=random.uniform(0.0, 4.0),
+                preludes=random.sample(sorted(PRELUDES), random.randint(0, 3)),
+                some=random.choices(tuple(Fault), k=random.randint(1, 4)),
+                are_events_lost=random.random() < 0.5,
+                pause=random.choice(SHORT),
+            )
+            story.nothing_forbidden_has_happened()
+    finally:
+        story.teardown()
 
 
 # A story that fails is shortened for minutes. An alarm in the middle of a callback would end some task of a replica
