@@ -192,7 +192,8 @@ class Tunnel:
         """The document in the cache, if it is good enough: a session that comes alone then costs one call less."""
         document = self._document
         needed = max((ticket.wish.since for ticket in tickets if isinstance(ticket.wish, Ensure)), default=-math.inf)
-        is_recent = document is not None and document.ended + REUSE >= self._now() and document.began >= needed
+        # From its beginning: a process that was suspended beside a reply does not know since when it lay there.
+        is_recent = document is not None and document.began + REUSE >= self._now() and document.began >= needed
         return document if is_recent else None
 
     def _is_next(self, read: _Document, written: _Document) -> bool:

@@ -248,3 +248,16 @@ async def test_a_refused_document_lets_the_removals_go_first() -> None:
         assert await outcomes(operator.ensure_rule(1), operator.remove_rule(9)) == [None, None]
         puts = [body["config"]["ingress"] for kind, body in api.calls if kind == "PUT configurations"]
         assert puts[1:] == [[CATCH_ALL], [written(1), CATCH_ALL]]
+
+
+@virtual
+async def test_what_a_slow_reply_showed_is_read_again_before_the_next_write() -> None:
+    api = FakeApi()
+    async with running(api) as operator:
+        await operator.client.zone()
+        api.latency = 1.5
+        first = asyncio.create_task(operator.ensure_rule(1))
+        await asyncio.sleep(0.5)
+        await operator.ensure_rule(2)
+        await first
+        assert api.kinds()[1:] == ["GET configurations", "PUT configurations"] * 2

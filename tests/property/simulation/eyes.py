@@ -4,6 +4,7 @@ Violations are collected (an exception would only be one more fault for the prod
 every step. `story` is what happened, for people.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,11 @@ from fsm.session import HASH_LABEL, Profile, hash_of_hostname
 from sandbox.cloudflare.tunnels import Tunnel
 from sandbox.cloudflare.world import World
 from sandbox.kubernetes.api import Api
-from tests.property.simulation.loop import SENT
+from tests.property.simulation.loop import SENT, ReplicaTask
 from tests.property.simulation.names import INVALID, NEIGHBOUR, NEIGHBOUR_SERVICE
 
 # Evidence may be 2 s old when a write begins, the write takes its time limit, the answer its way.
 WINDOW = 14.0  # seconds
-MOMENT = 0.05  # seconds after a pause in which what was about to be sent is sent: nothing can stop it
 GRACE = 120.0  # seconds that an orphan of which nobody knows is left alone
 LONG_AGO = -1e9
 
@@ -39,6 +39,8 @@ class Eyes:
         self.foreign_records: dict[str, tuple[float, Any]] = {}
         self.foreign_routes: dict[str, tuple[float, Any]] = {}
         self.resumed: dict[int, float] = {}
+        self.paused_at: dict[int, float] = {}
+        self.paused: dict[int, int] = {}  # by replica: the number of the task that would have been made next
         self.renewed: dict[int, float] = {}  # by replica: when it got the Lease or renewed it, as the API server saw it
         self.begun: dict[int, float] = {}
         self.is_forced = False  # whether a person ever asked for a sweep without grace
@@ -116,10 +118,14 @@ class Eyes:
         return int(holder.partition("_")[0].removeprefix("operator-") or -1)
 
     def check_lease(self, replica: int, what: str, needs: float) -> None:
-        """What is sent has its effect while the Lease lasts; only what a pause held up on its way comes later."""
+        """What is sent has its effect while the Lease lasts."""
         left = self.renewed.get(replica, LONG_AGO) + self.settings[replica].lease_duration - self.now()
-        is_late = self.now() == self.resumed.get(replica)
-        self.must(is_late or left >= needs, f"replica {replica} sends {what} with {left:.1f} s of {needs} on the lease")
+        self.must(left >= needs, f"replica {replica} sends {what} with {left:.1f} s of {needs} on the lease")
+
+    def is_on_its_way(self, replica: int) -> bool:
+        """Whether the current task, made for one request whose checks had passed, was held up by a pause."""
+        task = asyncio.current_task()
+        return isinstance(task, ReplicaTask) and task.number < self.paused.get(replica, -1)
 
     def owners(self, replica: int) -> tuple[str, ...]:
         """The owner ids that count as this replica's own."""
@@ -131,9 +137,9 @@ class Eyes:
         services = {settings.router_service_url for settings in self.settings.values()}
         return own is None or not hash_of_hostname(own.hostname) or own.service not in services
 
-    def is_fair(self, replica: int, within: float = WINDOW) -> bool:
+    def is_fair(self, replica: int) -> bool:
         """Whether the replica had time to find out that it was paused."""
-        return self.now() - self.resumed.get(replica, LONG_AGO) > within
+        return self.now() - self.resumed.get(replica, LONG_AGO) > WINDOW
 
     def check_dead(self, replica: int, session: str, what: str, name: str) -> None:
         """No removal for a hash that had a live Pod when it was composed, unless nobody wants that name any more."""

@@ -3,6 +3,7 @@
 `test_simulation` draws the names; each function tells what it does in the story.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from fsm.session import PREFIX
@@ -11,7 +12,9 @@ from tests.property.simulation.names import HASHES
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Replica, Simulation
 
+HALT_STEPS = 1_500  # callbacks in which an await has to be met: a second of a busy replica
 WATCHED = 400  # handfuls of callbacks: more than a session needs to become Ready
+SLOW = 3.0  # seconds: longer than a read of the tunnel counts, shorter than a time limit
 OVER = 25.0  # seconds: the lease of who stopped has run out, and another one has used it
 
 
@@ -81,6 +84,16 @@ REPLICA_FATES: Mapping[str, Callable[[Simulation, Replica, float], None]] = {
 }
 
 
+def stop_for(sim: Simulation, replica: Replica, seconds: float) -> None:
+    """A replica stops where it is, for so long, or for ever (`math.inf`)."""
+    if math.isinf(seconds):
+        sim.kill(replica)
+    else:
+        sim.pause(replica)
+        sim.run(seconds)
+        sim.resume(replica)
+
+
 def stop_at(sim: Simulation, session: str, state: str, steps: int, *, is_killed: bool) -> None:
     """Every replica stops so many callbacks after the session's record says `state`, and another one goes on; those
     that were not killed come back when it has long had the lease."""
@@ -134,6 +147,14 @@ def _go_wrong(service: str) -> Callable[[Simulation, list[Fault]], None]:
     return go_wrong
 
 
+def _slow(service: str) -> Callable[[Simulation, list[Fault]], None]:
+    def slow(sim: Simulation, some: list[Fault]) -> None:
+        sim.monitor.tell("fate", f"the answers of {service} take seconds")
+        sim.network.slow[service] = SLOW
+
+    return slow
+
+
 def _watches_late(sim: Simulation, some: list[Fault]) -> None:
     sim.monitor.tell("fate", "all watches break, and events come late")
     sim.troubles.generation += 1
@@ -169,6 +190,8 @@ PRELUDES: Mapping[str, Callable[[Simulation, list[Fault]], None]] = {
     "nobody reaches cloudflare": _nobody_reaches("cloudflare"),
     "kube goes wrong": _go_wrong("kube"),
     "cloudflare goes wrong": _go_wrong("cloudflare"),
+    "kube is slow": _slow("kube"),
+    "cloudflare is slow": _slow("cloudflare"),
     "watches are late": _watches_late,
     "the token is revoked": _token_revoked,
     "records are edited": _records_edited,
@@ -178,6 +201,16 @@ PRELUDES: Mapping[str, Callable[[Simulation, list[Fault]], None]] = {
     "the zone is full": lambda sim, _: sim.fill_quota(),
     "a hash is no hash": lambda sim, _: sim.create_invalid(),
 }
+
+
+def _slowed(sim: Simulation, service: str, session: str, pause: float) -> None:
+    _slow(service)(sim, [])
+    if sim.pods_of(session):
+        sim.delete_session(session)
+    else:
+        sim.create_session(session)
+    sim.run(pause)
+    sim.network.slow.clear()
 
 
 def _revoked(sim: Simulation, service: str, session: str, pause: float) -> None:
@@ -250,6 +283,7 @@ NETWORK_FATES: Mapping[str, Callable[[Simulation, str, str, float], None]] = {
     "events are late": _events_late,
     "events are in time": _events_in_time,
     "the token is revoked": _revoked,
+    "an API is slow": _slowed,
 }
 
 

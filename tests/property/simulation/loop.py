@@ -97,7 +97,7 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
             handle._run()
             if self._watch is not None:
                 task = getattr(handle._callback, "__self__", None)  # of a callback that is a step of a task
-                if isinstance(task, ReplicaTask) and not task.done() and self._watch(task):
+                if isinstance(task, ReplicaTask) and self._watch(task):
                     self._left = 1
         if self._left:
             self._left -= 1

@@ -56,6 +56,7 @@ class Network:
         self._loop = loop
         self._random = random
         self.faults: dict[str, deque[Fault]] = {"kube": deque(), "cloudflare": deque()}
+        self.slow: dict[str, float] = {}  # services whose answers take so many seconds longer
         self.is_revoked = False  # whether Cloudflare knows the token no more
         self.down: set[str] = set()  # services that answer nobody
         self.cut: set[tuple[int, str]] = set()  # (replica, service) pairs between which nothing passes
@@ -87,12 +88,19 @@ class Network:
         context.run(REPLICA.set, -1)
         context.run(SENT.set, self._loop.time())
         begun = LATE if fault is Fault.LATE_EFFECT else 0.0
-        self._loop.call_later(begun, self._carry_out, effect, cut, fault, answer, context=context)
+        late = self.slow.get(service, 0.0) + (STALE if fault is Fault.STALE_ANSWER else 0.0)
+        self._loop.call_later(begun, self._carry_out, effect, cut, fault, late, answer, context=context)
         return await answer
 
     # Callbacks of the world instead of a task: there are thousands in a story.
     def _carry_out(
-        self, effect: Callable[[], _T], cut: Callable[[_T], _T], fault: Fault | None, answer: "asyncio.Future[_T]"
+        self,
+        effect: Callable[[], _T],
+        cut: Callable[[_T], _T],
+        fault: Fault | None,
+        late: float,
+        answer: "asyncio.Future[_T]",
+        /,
     ) -> None:
         try:
             result = _answer(effect, fault)
@@ -102,8 +110,7 @@ class Network:
                 answer.exception()  # asked for, so that nobody complains when the replica is gone
             return
         result = cut(result) if fault is Fault.CUT_SHORT else result
-        way = self._way() + (STALE if fault is Fault.STALE_ANSWER else 0.0)
-        self._loop.call_later(way, _deliver, answer, result)
+        self._loop.call_later(self._way() + late, _deliver, answer, result)
 
     def _way(self) -> float:
         return self._random.uniform(0.001, 0.2)

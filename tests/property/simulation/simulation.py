@@ -5,7 +5,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -105,27 +105,36 @@ class Simulation(Scene):
             self.kill_points.update(kill_points.standing(task))
         self.loop.pause(replica.number)
 
-    def kill_at(self, point: kill_points.Point, steps: int) -> None:
-        """Kill -9 of the first replica (also one that is stopping) that stands at this await in so many callbacks."""
+    def halt_at(self, point: kill_points.Point, steps: int) -> Replica | None:
+        """Stop everything in the moment in which a replica (also one that is stopping) stands at this await; whose it
+        is, None when nobody came there within so many callbacks."""
         file, _, first, last = point
-        found: list[ReplicaTask] = []
+        return self.halt(
+            lambda task: any(name == file and first <= line <= last for name, line in kill_points.standing(task)),
+            f"stands at {file}:{first}",
+            steps,
+        )
 
-        def stands_there(task: ReplicaTask) -> bool:
-            there = task.replica >= 0 and any(
-                name == file and first <= line <= last for name, line in kill_points.standing(task)
-            )
-            found.extend([task] * there)
-            return there
+    def halt(self, watch: Callable[[ReplicaTask], bool], what: str, steps: int) -> Replica | None:
+        """As `halt_at`, when `watch` is true of a task that was just run."""
+        found: list[int] = []
 
-        self.loop.run_until(stands_there, steps)
-        for task in found:
-            self.monitor.tell("fate", f"a replica stands at {file}:{first}")
-            self.kill(self.replicas[task.replica])
+        def watched(task: ReplicaTask) -> bool:
+            found.extend([task.replica] * watch(task))
+            return bool(found)
+
+        self.loop.run_until(watched, steps)
+        if not found:
+            return None
+        self.monitor.tell("fate", f"replica {found[0]} {what}")
+        return self.replicas[found[0]]
 
     def pause(self, replica: Replica) -> None:
         """SIGSTOP."""
         replica.is_paused = True
         self.monitor.tell("fate", f"replica {replica.number} is paused")
+        self.monitor.paused_at[replica.number] = self.loop.time()
+        self.monitor.paused[replica.number] = next(ReplicaTask.numbers)
         self.loop.pause(replica.number)
 
     def resume(self, replica: Replica) -> None:
@@ -176,6 +185,7 @@ class Simulation(Scene):
         self.network.down.clear()
         self.network.cut.clear()
         self.network.is_revoked = False
+        self.network.slow.clear()
         self.troubles.silent.clear()
         self.troubles.blind.clear()
         self.troubles.disturb.clear()

@@ -6,6 +6,7 @@ world has to become exactly what it should be, and then quiet.
 """
 
 import logging
+import math
 import os
 from random import Random
 
@@ -22,8 +23,8 @@ from hypothesis.stateful import (
 )
 
 from fsm.states import State
-from tests.property.simulation import crowds, ending, kill_points
-from tests.property.simulation.fates import CHANGES, NETWORK_FATES, PEOPLE, PRELUDES, REPLICA_FATES, stop_at
+from tests.property.simulation import crowds, ending, fates, kill_points
+from tests.property.simulation.fates import CHANGES, HALT_STEPS, NETWORK_FATES, PEOPLE, PRELUDES, REPLICA_FATES, stop_at
 from tests.property.simulation.names import HASHES, NEIGHBOUR
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Simulation
@@ -43,7 +44,6 @@ faults = st.lists(st.sampled_from(tuple(Fault)), min_size=1, max_size=4)
 STEPS = 20  # of a story, at most
 # Seconds and times to look whether the world is well again; the first is longer than the time between two resyncs.
 ROUND, ROUNDS = 65.0, 20
-KILL_STEPS = 1_500  # callbacks in which an await has to be met: a second of a busy replica
 QUIET = 130.0  # seconds in which nobody may write
 MOMENT, MOMENTS = 1.7, 200  # seconds and times to look whether nobody is at work: only the budget takes longer
 
@@ -182,9 +182,10 @@ class Story(RuleBasedStateMachine):
         preludes=st.lists(st.sampled_from(sorted(PRELUDES)), max_size=3),
         some=faults,
         are_events_lost=st.booleans(),
+        halt=st.sampled_from((math.inf, math.inf, 2.6, 6.0, 16.0, 30.0)),
         pause=pauses,
     )
-    def a_replica_is_killed_at(
+    def a_replica_is_stopped_at(
         self,
         *,
         point: kill_points.Point,
@@ -192,6 +193,7 @@ class Story(RuleBasedStateMachine):
         preludes: list[str],
         some: list[Fault],
         are_events_lost: bool,
+        halt: float,
         pause: float,
     ) -> None:
         self.sim.troubles.are_events_lost = are_events_lost
@@ -200,7 +202,8 @@ class Story(RuleBasedStateMachine):
             PRELUDES[prelude](self.sim, some)
         if not self.sim.alive():
             self.sim.start()
-        self.sim.kill_at(point, KILL_STEPS)
+        if replica := self.sim.halt_at(point, HALT_STEPS):
+            fates.stop_for(self.sim, replica, halt)
         self.sim.calm()
         if not self.sim.alive():
             self.sim.start()
@@ -374,12 +377,13 @@ def play_hunt(point: kill_points.Point, start: int) -> None:
             can_crowd=False,
         )
         for _ in range(3):
-            story.a_replica_is_killed_at(
+            story.a_replica_is_stopped_at(
                 point=point,
                 warm=random.uniform(0.0, 4.0),
                 preludes=random.sample(sorted(PRELUDES), random.randint(0, 3)),
                 some=random.choices(tuple(Fault), k=random.randint(1, 4)),
                 are_events_lost=random.random() < 0.5,
+                halt=math.inf,
                 pause=random.choice(SHORT),
             )
             story.nothing_forbidden_has_happened()

@@ -6,10 +6,20 @@
 from collections.abc import Callable, Mapping
 
 from fsm.session import PREFIX
-from tests.property.simulation.fates import PEOPLE
+from tests.property.simulation import kill_points
+from tests.property.simulation.fates import HALT_STEPS, PEOPLE, stop_for
+from tests.property.simulation.loop import ReplicaTask
+from tests.property.simulation.names import HASHES
 from tests.property.simulation.network import Fault
-from tests.property.simulation.simulation import Simulation
+from tests.property.simulation.simulation import Replica, Simulation
 
+# The awaits at which time can pass between a read of the tunnel and the write that rests on it.
+BETWEEN = sorted(
+    point
+    for point in kill_points.every()
+    if point[0] in ("cloudflare_ops/wishes.py", "controller/living.py")
+    or point[:2] == ("cloudflare_ops/client.py", "_once")
+)
 SETTLED, LOOK = 20.0, 65.0  # seconds until a session is Ready, and from one look at everything to the next
 
 
@@ -83,6 +93,42 @@ def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
     sim.monitor.must(is_served or not live, f"{session} waits for its former Pod to end")
 
 
+def _interrupted(halt: Callable[[Simulation], Replica | None]) -> Callable[[Simulation, str, bool], None]:
+    """Sessions come and go, and the process stops between a read and the write that rests on it."""
+
+    def interrupt(sim: Simulation, session: str, is_gone: bool) -> None:
+        sim.run(SETTLED)
+        for other in HASHES:
+            if sim.pods_of(other):
+                sim.delete_session(other)
+                sim.end_pods(other)
+            else:
+                sim.create_session(other)
+        if replica := halt(sim):
+            stop_for(sim, replica, sim.random.choice((2.6, 2.6, 3.5, 16.0)))
+        sim.run(SETTLED)
+
+    return interrupt
+
+
+def _halted_between(sim: Simulation) -> Replica | None:
+    replica = sim.halt_at(sim.random.choice(BETWEEN), HALT_STEPS)
+    sim.loop.run_steps(sim.random.randint(1, 60))  # the answer may be there, and only be waited for
+    return replica
+
+
+def _halted_at_a_live_read(sim: Simulation) -> Replica | None:
+    """It has just heard who lives, and has not yet looked at it: the routes, the rule or the record are to go."""
+    left = sim.random.randint(1, 3)
+
+    def is_answered(task: ReplicaTask) -> bool:
+        nonlocal left
+        left -= task.get_name() == "live read" and task.done()
+        return left == 0
+
+    return sim.halt(is_answered, "has read who lives", HALT_STEPS)
+
+
 def _unanswered(fault: Fault) -> Callable[[Simulation, str, bool], None]:
     """The session comes into a quiet world, in which one single request goes wrong."""
 
@@ -101,6 +147,8 @@ def _unanswered(fault: Fault) -> Callable[[Simulation, str, bool], None]:
 LOSSES: Mapping[str, Callable[[Simulation, str, bool], None]] = {what: _lost(what) for what in SPOILERS + TAKERS}
 TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
     **{fault.value: _unanswered(fault) for fault in (Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE_EFFECT)},
+    "is interrupted": _interrupted(_halted_between),
+    "is interrupted by an answer": _interrupted(_halted_at_a_live_read),
     "leaves the selection": _unselected,
     "comes back unheard": _unheard,
     "is outlived by its former Pod": _outlived,
