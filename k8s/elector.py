@@ -2,8 +2,9 @@
 
 The composition root starts it; everybody who writes asks `remaining`. The library's elector is not used: it cannot
 create its Lease, goes on working when the API server cannot be reached, and releases nothing (docs/decisions). With a
-duration of L seconds: renewed every 2/15 L, work stopped when no renewal succeeded for 2/3 L, taken over by others
-after L. Only our own clock counts: another holder's Lease is free when its times have not *changed* for its duration.
+duration of L seconds: renewed every 2/15 L and looked at by the others every 1/15 L, work stopped when no renewal
+succeeded for 2/3 L, taken over by others after L. Only our own clock counts: another holder's Lease is free when its
+times have not *changed* for its duration.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ _log = logging.getLogger(__name__)
 
 # In shares of the duration.
 RENEW = 2 / 3  # without a renewal for this long, the work is stopped
-RETRY = 2 / 15  # between two attempts
+RETRY = 2 / 15  # from one renewal to the next
+LOOK = 1 / 15  # from one look to the next of who waits: how long a released Lease may lie there
 REQUEST = 4 / 15  # one request: two fit into RENEW
 MARGIN = 1 / 15  # kept back from the writers, for clocks that do not run equally fast
 
@@ -85,7 +87,7 @@ class Elector:
         """
         try:
             while not (await self._try() and await self._lead(work)):
-                await self._pause()
+                await self._pause(self._until_look())
         finally:
             # Cancelled a second time while the work was stopping: it may still write, so the Lease runs out instead.
             if self._task is None:
@@ -97,7 +99,7 @@ class Elector:
         task.add_done_callback(lambda _: self._wake.set())
         try:
             while not task.done():
-                await self._pause()
+                await self._pause(RETRY * self._duration * (0.8 + 0.4 * self._jitter()))
                 if await self._try() is False or self._now() >= self._sent + RENEW * self._duration:
                     break
             has_ended = task.done()
@@ -115,10 +117,16 @@ class Elector:
         await asyncio.wait({task})
         self._task = None
 
-    async def _pause(self) -> None:
+    def _until_look(self) -> float:
+        """Seconds: often, and once right after the other's Lease has run out."""
+        look = LOOK * self._duration * (0.8 + 0.4 * self._jitter())
+        left = self._changed_at + self.facts.duration - self._now()
+        return min(look, left + look / 10) if left >= 0 else look
+
+    async def _pause(self, seconds: float) -> None:
         """Until the next attempt is due, somebody annotates, or the work ends."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(RETRY * self._duration * (0.8 + 0.4 * self._jitter())):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
         self._wake.clear()
 

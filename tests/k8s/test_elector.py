@@ -53,7 +53,7 @@ async def test_cancelled_it_lets_the_work_stop_then_releases_and_the_other_takes
             assert server.spec["holderIdentity"] == ""
             assert server.spec["leaseDurationSeconds"] == 1
             assert not second.periods
-            await asyncio.sleep(L / 5)
+            await asyncio.sleep(L / 10)
             assert second.is_working
             assert server.spec["leaseTransitions"] == 1
 
@@ -113,7 +113,7 @@ async def test_the_other_waits_for_the_whole_duration_of_a_silent_holder() -> No
     started = now()
     async with second.running():
         await asyncio.sleep(60)
-        assert 20 < second.periods[0][0] - started < 20 + L / 3
+        assert 20 < second.periods[0][0] - started < 20 + L / 20
 
 
 @virtual
