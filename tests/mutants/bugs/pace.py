@@ -23,17 +23,6 @@ BUGS = (
         ),
     ),
     Mutant(
-        "each term has a budget of its own",
-        "who loses the lease and gets it again has forgotten what it spent, and the silence that it was asked for",
-        (
-            Edit(
-                "controller/term.py",
-                "            budget=self._base.budget,",
-                "            budget=Budget(self._base.now, size=self._settings.cf_request_budget),",
-            ),
-        ),
-    ),
-    Mutant(
         "Retry-After not kept",
         "what asks for silence is asked again at once, until it blocks the token for five minutes",
         (Edit("cloudflare_ops/client.py", "            self.budget.block(error.retry_after)", "            pass"),),
