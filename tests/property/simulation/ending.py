@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
@@ -55,10 +56,12 @@ def what_is_wrong(sim: Simulation) -> list[str]:
 
 def _waiting(sim: Simulation) -> set[str]:
     """Those whose teardown has met an error: it is tried again, and then the record is written once more."""
-    records = [(session, pod["metadata"].get("annotations") or {}) for session, pod in sim.monitor.pods()]
+    # On the newest Pod: one that it has replaced keeps what it said last.
+    newest = dict(sorted(sim.monitor.pods(), key=lambda found: _age(found[1])))
+    records = {session: pod["metadata"].get("annotations") or {} for session, pod in newest.items()}
     return {
         session
-        for session, texts in records
+        for session, texts in records.items()
         if texts.get(PREFIX + "state") == State.TEARING_DOWN.value
         and not texts.get(PREFIX + "last-error", "RecordUnreadable").startswith("RecordUnreadable")
     }
@@ -174,9 +177,13 @@ def _wanted(sim: Simulation, session: str) -> set[str]:
 def _record_of(sim: Simulation, session: str) -> dict[str, str]:
     """Our annotations of the newest live Pod of a session, without the prefix."""
     live = [pod for pod in sim.pods_of(session) if not pod["metadata"].get("deletionTimestamp")]
-    newest = max(live, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["uid"]))
+    newest = max(live, key=_age)
     found = newest["metadata"].get("annotations") or {}
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
+
+
+def _age(pod: Any) -> tuple[str, str]:
+    return pod["metadata"]["creationTimestamp"], pod["metadata"]["uid"]
 
 
 def _locked(replica: Replica) -> Iterator[str]:
