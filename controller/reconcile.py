@@ -21,7 +21,7 @@ from fsm.decide import Act, Move, Refuse, Rename, Rest, Step, Wait, decide
 from fsm.desired import desired
 from fsm.effects import Effect, VerifyReady
 from fsm.errors import GoneError, NotLeadingError, PermanentError, SessionError, StaleError
-from fsm.observation import Observation
+from fsm.observation import Observation, Status
 from fsm.outcome import Conflict, Done, Outcome, Waiting
 from fsm.record import SessionRecord, move, rename, settle
 from fsm.session import Profile
@@ -134,6 +134,9 @@ class Reconciler:
                     record = rename(record, hostname, now)
                 case Refuse(error):
                     return settle(record, Conflict(error), now, jitter=0.0), step
+                case Rest() if all(sight.status is not Status.UNKNOWN for sight in seen.parts):
+                    # With nothing left to do nothing is in the way, whatever the last try met.
+                    return settle(record, Done(), now, jitter=0.0), step
                 case _:
                     return record, step
             if one_move:

@@ -6,6 +6,7 @@ import pytest
 
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
 from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
+from fsm.session import PREFIX
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
 
 
@@ -351,3 +352,30 @@ async def test_a_going_pod_beside_a_new_one_is_no_reason_to_remove_anything(worl
     world.calls.clear()
     await world.reconcile(HASH)
     assert not [call for call in world.calls if call.startswith("remove")]
+
+
+async def test_an_error_is_gone_when_somebody_else_has_done_the_rest(world: Fixture) -> None:
+    world.pods.add()
+    await world.reconcile(HASH)
+    world.pods.change(deleting=True)
+    world.tunnel.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
+    await world.reconcile(HASH)
+    assert world.pods.annotation("last-error") == "CloudflareUnavailable: Cloudflare answers 502"
+    world.dns.there.clear()
+    world.tunnel.there.clear()
+    assert await world.reconcile(HASH) is None
+    texts = [world.pods.annotation(key) for key in ("state", "last-error", "retry-at")]
+    assert texts == ["TearingDown", None, None]
+
+
+async def test_before_the_first_look_nobody_knows_that_there_is_nothing_left(world: Fixture) -> None:
+    world.pods.add()
+    await world.reconcile(HASH)
+    error = {PREFIX + "last-error": "CloudflareUnavailable: Cloudflare answers 502"}
+    world.pods.change(annotations={**world.pods.pods["uid-1"].annotations, **error})
+    world.dns.known = False
+    await world.reconcile(HASH)
+    assert world.pods.annotation("last-error") == "CloudflareUnavailable: Cloudflare answers 502"
+    world.dns.known = True
+    await world.reconcile(HASH)
+    assert world.pods.annotation("last-error") is None
