@@ -24,6 +24,7 @@ from bench.figures import (
 )
 from bench.ground import Ground
 from bench.watching import WITHIN, diary, until
+from k8s.elector import RETRY
 from sandbox.operators import Replica
 
 HOUR = 60  # rounds: each session is touched once a minute, and each minute has its look
@@ -32,7 +33,6 @@ WATCHED_ELSE = 6
 TOUCHES_PER_SECOND = 200  # that the held operator takes, too, beside the looks
 SETTLING = 2  # rounds after a start that are not watched: memory and caches are still growing
 LAST_EVENT = 1.0  # seconds within which the Event of a session that is Ready is out
-RENEWALS = 2 / 15  # of a lease: from one renewal to the next
 AFTER_KILL, AFTER_SIGTERM = 2.0, 2.0  # goals, seconds: to the first write, once the lease is over
 LAST_LOOK = 0.5  # seconds within which the calls of a look that has begun are done
 NEWCOMERS = 3  # sessions of a life that come after the burst: one to a restarted operator, one at each leader's end
@@ -122,7 +122,7 @@ async def failover(ground: Ground, burst_row: Row) -> list[Figure]:
         await book.until_ready(new)
     await asyncio.sleep(LAST_EVENT)
     # Zone, list and batch follow each other, and before them what the lease still runs: it was just renewed, or almost.
-    calls, left = floor_of_calls(row, 3), lease * (1 - RENEWALS)
+    calls, left = floor_of_calls(row, 3), lease * (1 - RETRY)
     return [
         Figure(row, f"kill -9 (lease of {lease} s) to first write", killed, "s", left + calls, lease + AFTER_KILL),
         Figure(row, "SIGTERM to first write", told, "s", calls, AFTER_SIGTERM),
@@ -133,7 +133,7 @@ async def _after_the_end(ground: Ground, standby: str, number: signal.Signals, s
     """Of the leader, which is the youngest replica, beside one that is started first."""
     clock, board, leader = asyncio.get_running_loop().time, ground.cloudflare, ground.stage.operators[-1]
     await _is_warm(await ground.start(standby, LEASE_DURATION=str(ground.depth.lease)))
-    await asyncio.sleep(ground.depth.lease * RENEWALS)  # so that it has seen the lease renewed
+    await asyncio.sleep(ground.depth.lease * RETRY)  # so that it has seen the lease renewed
     board.forget_calls()
     since = clock()
     leader.send(number)

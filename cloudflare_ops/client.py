@@ -67,7 +67,7 @@ class Client:
         now: Callable[[], float],
         remaining: Callable[[], float],
         on_recovered: Callable[[], None],
-        budget: Budget | None = None,
+        budget: Budget,
         limit: float = TIME_LIMIT,
         calls: Counter[tuple[str, str]] | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Client:
         self._zone_turn = asyncio.Lock()
         self._breakers: list[Breaker] = []
         self._account = self.breaker()
-        self.budget = budget or Budget(now)
+        self.budget = budget
         # (method and endpoint, status or "no reply") -> requests
         self.calls: Counter[tuple[str, str]] = Counter() if calls is None else calls
         self.last_success: float | None = None  # monotonic seconds

@@ -124,8 +124,8 @@ class CloudflareMonitor(Eyes):
 
     def _handled(self, replica: int, read: Read) -> float:
         """When the replica could look at it: who stops beside a reply cannot tell how long it lay there."""
-        paused, resumed = self.paused_at.get(replica, LONG_AGO), self.resumed.get(replica, LONG_AGO)
-        return max(resumed, read.at) if read.at == paused else read.at
+        pause = self.pause_of(replica)
+        return max(pause.resumed, read.at) if read.at == pause.began else read.at
 
     def _check_rule_removed(self, replica: int, rule: Any, config: Any) -> None:
         host, service = rule["hostname"], rule["service"]

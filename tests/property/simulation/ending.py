@@ -58,12 +58,11 @@ def _waiting(sim: Simulation) -> set[str]:
     """Those whose teardown has met an error: it is tried again, and then the record is written once more."""
     # On the newest Pod: one that it has replaced keeps what it said last.
     newest = dict(sorted(sim.monitor.pods(), key=lambda found: _age(found[1])))
-    records = {session: pod["metadata"].get("annotations") or {} for session, pod in newest.items()}
     return {
         session
-        for session, texts in records.items()
-        if texts.get(PREFIX + "state") == State.TEARING_DOWN.value
-        and not texts.get(PREFIX + "last-error", "RecordUnreadable").startswith("RecordUnreadable")
+        for session, record in ((session, _record_of(pod)) for session, pod in newest.items())
+        if record.get("state") == State.TEARING_DOWN.value
+        and not record.get("last-error", "RecordUnreadable").startswith("RecordUnreadable")
     }
 
 
@@ -136,10 +135,11 @@ def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:
 
 
 def _wrong_with(sim: Simulation, session: str, left: set[str]) -> str:
-    record, problems = _record_of(sim, session), _problems_of(sim, session)
+    newest = max((pod for pod in sim.pods_of(session) if not pod["metadata"].get("deletionTimestamp")), key=_age)
+    record, problems = _record_of(newest), _problems_of(sim, session)
     reason = record.get("last-error", "").partition(":")[0]
-    if problems and record.get("retry-at"):
-        return f"{session} waits: {record}"  # a hand has written that; it is tried once more afterwards
+    if record.get("retry-at"):
+        return f"{session} waits: {record}"
     if problems:
         return "" if reason in problems else f"{session} does not say one of {problems}: {record}"
     if record.get("state") != "Ready":
@@ -174,11 +174,9 @@ def _wanted(sim: Simulation, session: str) -> set[str]:
     return names | {f"route {route.name}" for route in wanted.routes}
 
 
-def _record_of(sim: Simulation, session: str) -> dict[str, str]:
-    """Our annotations of the newest live Pod of a session, without the prefix."""
-    live = [pod for pod in sim.pods_of(session) if not pod["metadata"].get("deletionTimestamp")]
-    newest = max(live, key=_age)
-    found = newest["metadata"].get("annotations") or {}
+def _record_of(pod: Any) -> dict[str, str]:
+    """Our annotations of a Pod, without the prefix."""
+    found = pod["metadata"].get("annotations") or {}
     return {key.removeprefix(PREFIX): text for key, text in found.items() if key.startswith(PREFIX)}
 
 

@@ -7,6 +7,7 @@ every step. `story` is what happened, for people.
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from cloudflare_ops.ingress import plain
@@ -25,6 +26,15 @@ GRACE = 120.0  # seconds that an orphan of which nobody knows is left alone
 LONG_AGO = -1e9
 
 
+@dataclass
+class Pause:
+    """When a replica was stopped, the number of the task that would have been made next, and when it went on."""
+
+    began: float
+    next_task: int
+    resumed: float = LONG_AGO
+
+
 class Eyes:
     """`now` is virtual time; `settings` is what each replica was started with, by number."""
 
@@ -38,9 +48,7 @@ class Eyes:
         self.counts: Counter[str] = Counter()
         self.foreign_records: dict[str, tuple[float, Any]] = {}
         self.foreign_routes: dict[str, tuple[float, Any]] = {}
-        self.resumed: dict[int, float] = {}
-        self.paused_at: dict[int, float] = {}
-        self.paused: dict[int, int] = {}  # by replica: the number of the task that would have been made next
+        self.paused: dict[int, Pause] = {}  # by replica: the last one
         self.renewed: dict[int, float] = {}  # by replica: when it got the Lease or renewed it, as the API server saw it
         self.begun: dict[int, float] = {}
         self.is_forced = False  # whether a person ever asked for a sweep without grace
@@ -125,7 +133,11 @@ class Eyes:
     def is_on_its_way(self, replica: int) -> bool:
         """Whether the current task, made for one request whose checks had passed, was held up by a pause."""
         task = asyncio.current_task()
-        return isinstance(task, ReplicaTask) and task.number < self.paused.get(replica, -1)
+        return isinstance(task, ReplicaTask) and task.number < self.pause_of(replica).next_task
+
+    def pause_of(self, replica: int) -> Pause:
+        """Its last one; a long time ago for none."""
+        return self.paused.get(replica, Pause(LONG_AGO, -1))
 
     def owners(self, replica: int) -> tuple[str, ...]:
         """The owner ids that count as this replica's own."""
@@ -139,7 +151,7 @@ class Eyes:
 
     def is_fair(self, replica: int) -> bool:
         """Whether the replica had time to find out that it was paused."""
-        return self.now() - self.resumed.get(replica, LONG_AGO) > WINDOW
+        return self.now() - self.pause_of(replica).resumed > WINDOW
 
     def check_dead(self, replica: int, session: str, what: str, name: str) -> None:
         """No removal for a hash that had a live Pod when it was composed, unless nobody wants that name any more."""
@@ -156,7 +168,6 @@ class Eyes:
         )
         self.note()  # a Pod that is still going may have been so for long, while nothing changed
         # Who was not there when a Pod went (whenever that was) only has the sweep's word, which takes its time.
-        self.note()
         is_witness = self.had_pod.get(session, LONG_AGO) >= self.begun[replica] or self.is_forced
         is_patient = self.now() - self.begun[replica] > GRACE
         self.must(is_witness or is_patient, f"replica {replica} removed {what}, an orphan, without the grace")

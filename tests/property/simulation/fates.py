@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping
 
 from fsm.session import PREFIX
 from tests.property.simulation import moving
-from tests.property.simulation.names import HASHES
-from tests.property.simulation.network import Fault
+from tests.property.simulation.preludes import PRELUDES
 from tests.property.simulation.simulation import Replica, Simulation
 
 HALT_STEPS = 1_500  # callbacks in which an await has to be met: a second of a busy replica
 WATCHED = 400  # handfuls of callbacks: more than a session needs to become Ready
-SLOW = 3.0  # seconds: longer than a read of the tunnel counts, shorter than a time limit
 OVER = 25.0  # seconds: the lease of who stopped has run out, and another one has used it
 
 
@@ -25,9 +23,7 @@ def _killed(sim: Simulation, replica: Replica, pause: float) -> None:
 
 
 def _paused(sim: Simulation, replica: Replica, pause: float) -> None:
-    sim.pause(replica)
-    sim.run(pause)
-    sim.resume(replica)
+    stop_for(sim, replica, pause)
     sim.run(0.5)
 
 
@@ -112,109 +108,15 @@ def stop_at(sim: Simulation, session: str, state: str, steps: int, *, is_killed:
             sim.resume(replica)
 
 
-def _all_stop(sim: Simulation, some: list[Fault]) -> None:
-    for replica in sim.alive():
-        sim.terminate(replica)
-    sim.start()
-
-
-def _all_are_killed(sim: Simulation, some: list[Fault]) -> None:
-    for replica in sim.alive():
-        sim.kill(replica)
-    sim.start()
-
-
-def _nobody_has_led(sim: Simulation, some: list[Fault]) -> None:
-    for replica in sim.alive():
-        sim.kill(replica)
-    sim.remove_lease()
-    sim.start()
-
-
-def _nobody_reaches(service: str) -> Callable[[Simulation, list[Fault]], None]:
-    def cut(sim: Simulation, some: list[Fault]) -> None:
-        sim.monitor.tell("fate", f"no replica reaches {service} any more")
-        sim.network.cut.update((replica.number, service) for replica in sim.alive())
-
-    return cut
-
-
-def _go_wrong(service: str) -> Callable[[Simulation, list[Fault]], None]:
-    def go_wrong(sim: Simulation, some: list[Fault]) -> None:
-        sim.monitor.tell("fate", f"the next calls to {service}: {[fault.value for fault in some]}")
-        sim.network.faults[service].extend(some)
-
-    return go_wrong
-
-
-def _slow(service: str) -> Callable[[Simulation, list[Fault]], None]:
-    def slow(sim: Simulation, some: list[Fault]) -> None:
-        sim.monitor.tell("fate", f"the answers of {service} take seconds")
-        sim.network.slow[service] = SLOW
-
-    return slow
-
-
-def _watches_late(sim: Simulation, some: list[Fault]) -> None:
-    sim.monitor.tell("fate", "all watches break, and events come late")
-    sim.troubles.generation += 1
-    sim.troubles.delay = 3.0
-
-
-def _token_revoked(sim: Simulation, some: list[Fault]) -> None:
-    sim.monitor.tell("fate", "the token is revoked")
-    sim.network.is_revoked = True
-
-
-def _records_edited(sim: Simulation, some: list[Fault]) -> None:
-    for session in HASHES:
-        sim.edit_record(session, "revision", "9")
-
-
-def _records_wiped(sim: Simulation, some: list[Fault]) -> None:
-    for session in HASHES:
-        sim.wipe_record(session)
-
-
-def _routes_changed(sim: Simulation, some: list[Fault]) -> None:
-    for session in HASHES:
-        sim.spoil_route(session, remove=sim.random.random() < 0.3)
-
-
-# What makes replicas come to an await at which they rarely stand; `Simulation.calm` ends what lasts.
-PRELUDES: Mapping[str, Callable[[Simulation, list[Fault]], None]] = {
-    "all stop": _all_stop,
-    "all are killed": _all_are_killed,
-    "nobody has ever led": _nobody_has_led,
-    "nobody reaches kube": _nobody_reaches("kube"),
-    "nobody reaches cloudflare": _nobody_reaches("cloudflare"),
-    "kube goes wrong": _go_wrong("kube"),
-    "cloudflare goes wrong": _go_wrong("cloudflare"),
-    "kube is slow": _slow("kube"),
-    "cloudflare is slow": _slow("cloudflare"),
-    "watches are late": _watches_late,
-    "the token is revoked": _token_revoked,
-    "records are edited": _records_edited,
-    "records are wiped": _records_wiped,
-    "routes are changed": _routes_changed,
-    "a sweep is asked for": lambda sim, _: sim.ask_for_sweep(),
-    "the zone is full": lambda sim, _: sim.fill_quota(),
-    "a hash is no hash": lambda sim, _: sim.create_invalid(),
-}
-
-
 def _slowed(sim: Simulation, service: str, session: str, pause: float) -> None:
-    _slow(service)(sim, [])
-    if sim.pods_of(session):
-        sim.delete_session(session)
-    else:
-        sim.create_session(session)
+    PRELUDES[f"{service} is slow"](sim, [])
+    sim.turn(session)
     sim.run(pause)
     sim.network.slow.clear()
 
 
 def _revoked(sim: Simulation, service: str, session: str, pause: float) -> None:
-    _token_revoked(sim, [])
+    PRELUDES["the token is revoked"](sim, [])
     sim.run(pause)
     sim.network.is_revoked = False
     sim.monitor.tell("fate", "the token is good again")

@@ -95,6 +95,14 @@ class Scene:
         for pod in self.pods_of(session):
             self._kube("DELETE", _path(pod), {})
 
+    def turn(self, session: str) -> None:
+        """The router ends a session that is there, at once, or makes one."""
+        if self.pods_of(session):
+            self.delete_session(session)
+            self.end_pods(session)
+        else:
+            self.create_session(session)
+
     def end_pods(self, session: str) -> None:
         """The kubelet is done with the Pods of a session that are going."""
         self.monitor.tell("kubelet", f"ends {session}")

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from fsm.states import State, Trigger
 from k8s import listing, routes
 from tests.property.simulation import kill_points
 from tests.property.simulation.cloudflare import SimulatedTransport
+from tests.property.simulation.eyes import Pause
 from tests.property.simulation.kube import SimulatedKube, WatchTroubles
 from tests.property.simulation.loop import REPLICA, ReplicaTask, SimulatedLoop
 from tests.property.simulation.network import Network
@@ -52,8 +54,7 @@ class Simulation(Scene):
         self.random = Random(seed)
         self.loop = SimulatedLoop(self.random)
         asyncio.set_event_loop(self.loop)
-        unix = lambda: EPOCH.timestamp() + self.loop.time()  # noqa: E731 (two words for a clock)
-        super().__init__(self.random, self.loop.time, unix, watchlist=watchlist, neighbour=neighbour)
+        super().__init__(self.random, self.loop.time, self._unix, watchlist=watchlist, neighbour=neighbour)
         self.network = Network(self.loop, self.random)
         self.troubles = WatchTroubles()
         self.replicas: list[Replica] = []
@@ -83,9 +84,10 @@ class Simulation(Scene):
         transport = SimulatedTransport(self.world, self.network, self.monitor, self.unix, self._intrude)
         context = copy_context()
         context.run(REPLICA.set, number)
-        wall = lambda: EPOCH + timedelta(seconds=self.loop.time() + skew)  # noqa: E731 (two words for a clock)
         rng = Random(self.random.getrandbits(32))
-        operator = context.run(lambda: Operator(settings, kube, transport, now=self.loop.time, wall=wall, rng=rng))
+        operator = context.run(
+            lambda: Operator(settings, kube, transport, now=self.loop.time, wall=partial(self._wall, skew), rng=rng)
+        )
         stop = asyncio.Event()
         task = self.loop.create_task(operator.work(stop), context=context)
         mine = Replica(number, operator, stop, task, is_neighbour)
@@ -133,15 +135,14 @@ class Simulation(Scene):
         """SIGSTOP."""
         replica.is_paused = True
         self.monitor.tell("fate", f"replica {replica.number} is paused")
-        self.monitor.paused_at[replica.number] = self.loop.time()
-        self.monitor.paused[replica.number] = next(ReplicaTask.numbers)
+        self.monitor.paused[replica.number] = Pause(self.loop.time(), next(ReplicaTask.numbers))
         self.loop.pause(replica.number)
 
     def resume(self, replica: Replica) -> None:
         """SIGCONT."""
         replica.is_paused = False
         self.monitor.tell("fate", f"replica {replica.number} goes on")
-        self.monitor.resumed[replica.number] = self.loop.time()
+        self.monitor.paused[replica.number].resumed = self.loop.time()
         self.loop.resume(replica.number)
 
     def terminate(self, replica: Replica) -> None:
@@ -174,6 +175,12 @@ class Simulation(Scene):
     def run(self, seconds: float) -> None:
         """Let time pass."""
         self.loop.run_until_complete(self._sleep(seconds))
+
+    def _unix(self) -> float:
+        return EPOCH.timestamp() + self.loop.time()
+
+    def _wall(self, skew: float) -> datetime:
+        return EPOCH + timedelta(seconds=self.loop.time() + skew)
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -87,7 +87,7 @@ def hunt(point: kill_points.Point) -> tuple[Tally, str]:
         try:
             test_simulation.play_hunt(point, seed)
         except Exception as error:
-            return TALLY, f"the hunt for {point} fails with the seed {seed}:\n" + "\n".join(_stories(error))
+            return TALLY, f"test_simulation.play_hunt({point}, {seed}) fails:\n" + "\n".join(_stories(error))
         if point not in TALLY.never_killed():
             break
     return TALLY, ""

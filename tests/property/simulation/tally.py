@@ -48,9 +48,9 @@ class Tally:
     def never_killed(self) -> list[kill_points.Point]:
         """The awaits of the product at which no replica was ever killed."""
         return sorted(
-            (file, function, first, last)
-            for file, function, first, last in kill_points.every()
-            if not any((file, line) in self.stood for line in range(first, last + 1))
+            point
+            for point in kill_points.every()
+            if not any((point[0], line) in self.stood for line in range(point[2], point[3] + 1))
         )
 
     def never_moved(self) -> list[str]:

@@ -23,10 +23,19 @@ from hypothesis.stateful import (
 )
 
 from fsm.states import State
-from tests.property.simulation import crowds, ending, fates, kill_points
-from tests.property.simulation.fates import CHANGES, HALT_STEPS, NETWORK_FATES, PEOPLE, PRELUDES, REPLICA_FATES, stop_at
+from tests.property.simulation import crowds, ending, kill_points
+from tests.property.simulation.fates import (
+    CHANGES,
+    HALT_STEPS,
+    NETWORK_FATES,
+    PEOPLE,
+    REPLICA_FATES,
+    stop_at,
+    stop_for,
+)
 from tests.property.simulation.names import HASHES, NEIGHBOUR
 from tests.property.simulation.network import Fault
+from tests.property.simulation.preludes import PRELUDES
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.tally import TALLY
 from tests.property.simulation.trials import LOSSES, TRIALS
@@ -203,7 +212,7 @@ class Story(RuleBasedStateMachine):
         if not self.sim.alive():
             self.sim.start()
         if replica := self.sim.halt_at(point, HALT_STEPS):
-            fates.stop_for(self.sim, replica, halt)
+            stop_for(self.sim, replica, halt)
         self.sim.calm()
         if not self.sim.alive():
             self.sim.start()
@@ -217,8 +226,7 @@ class Story(RuleBasedStateMachine):
 
     @rule(service=services, some=faults, session=sessions, pause=pauses)
     def calls_go_wrong(self, service: str, some: list[Fault], session: str, pause: float) -> None:
-        self.sim.monitor.tell("fate", f"the next calls to {service}: {[fault.value for fault in some]}")
-        self.sim.network.faults[service].extend(some)
+        PRELUDES[f"{service} goes wrong"](self.sim, some)
         self.a_session_comes(session, pause)
 
     @rule(what=st.sampled_from(sorted(NETWORK_FATES)), service=services, session=sessions, pause=pauses)

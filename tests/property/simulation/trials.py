@@ -99,11 +99,7 @@ def _interrupted(halt: Callable[[Simulation], Replica | None]) -> Callable[[Simu
     def interrupt(sim: Simulation, session: str, is_gone: bool) -> None:
         sim.run(SETTLED)
         for other in HASHES:
-            if sim.pods_of(other):
-                sim.delete_session(other)
-                sim.end_pods(other)
-            else:
-                sim.create_session(other)
+            sim.turn(other)
         if replica := halt(sim):
             stop_for(sim, replica, sim.random.choice((2.6, 2.6, 3.5, 16.0)))
         sim.run(SETTLED)

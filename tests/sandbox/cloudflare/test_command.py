@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -62,6 +62,15 @@ async def test_it_serves_the_zone_tunnel_and_tokens_it_is_told() -> None:
             assert reply.status == 530
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """A shell's background jobs ignore SIGINT, and so would what they start."""
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, former)
+
+
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda how: how.name)
 async def test_a_signal_ends_it_without_a_word(how: signal.Signals) -> None:
     async with started("cloudflare") as process, aiohttp.ClientSession() as http:

@@ -1,0 +1,36 @@
+"""The soak itself: its workers play and go, it goes after the awaits that were missed, and its end says how it was."""
+
+import asyncio
+import sys
+
+from tests.property.simulation import soak
+from tests.property.simulation.kill_points import every
+
+STARTED = (sys.executable, "-m", "tests.property.simulation.soak")
+
+
+async def test_it_ends_well_when_every_story_did_and_says_what_they_covered() -> None:
+    run = await asyncio.create_subprocess_exec(*STARTED, "2", stdout=asyncio.subprocess.PIPE)
+    out, _ = await run.communicate()
+    assert run.returncode == 0, out.decode()
+    assert "2 of 2 stories" in out.decode()
+    assert "kill points: " in out.decode()
+
+
+async def test_ended_early_it_tells_what_there_was_and_that_it_is_not_all() -> None:
+    # A chunk that is done soon, and one that is not.
+    run = await asyncio.create_subprocess_exec(*STARTED, str(soak.CHUNK + 2), stdout=asyncio.subprocess.PIPE)
+    assert run.stdout is not None
+    await run.stdout.readline()
+    run.terminate()
+    out, _ = await run.communicate()
+    assert run.returncode == 1
+    assert b"kill points: " in out
+
+
+def test_a_hunt_ends_when_somebody_was_killed_at_its_await() -> None:
+    [point] = [point for point in every() if point[:2] == ("controller/queue.py", "stop")]
+    tally, failure = soak.hunt(point)
+    assert not failure
+    assert point not in tally.never_killed()
+    assert tally.examples < soak.TRIES
