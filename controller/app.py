@@ -258,7 +258,7 @@ class Operator:
 
     def _recovered(self) -> None:
         if self._term is not None:
-            self._term.add_all()
+            self._term.look_over()
 
     def _found_invalid(self, name: str, namespace: str, uid: str, label: str) -> None:
         pod = PodFacts(namespace, name, uid, "", "", deleting=False, resource_version="", first_seen=0.0)

@@ -1,4 +1,4 @@
-"""The leader's regular look at Cloudflare: finds drift and orphans, and puts every session into the queue.
+"""The leader's regular look at Cloudflare: finds drift and orphans, then all sessions are looked over.
 
 `app` runs it while this replica leads. Two calls a round, however many sessions there are. The sweep only gets to see
 complete looks: an error in either half, or a watch that has not listed everything yet, means no sweep in this round.
@@ -11,7 +11,6 @@ from collections.abc import Callable
 from controller.problems import Problems
 from controller.reconcile import World
 from controller.sweep import Sweep
-from controller.witness import Witness
 from fsm.errors import SessionError
 from fsm.orphans import SweepPlan
 
@@ -30,18 +29,16 @@ class Resync:
         *,
         world: World,
         sweep: Sweep,
-        witness: Witness,
         problems: Problems,
-        add: Callable[[str], None],
+        look_over: Callable[[], None],
         caches_complete: Callable[[], bool],
         now: Callable[[], float],
         interval: float,
     ) -> None:
         self._world = world
         self._sweep = sweep
-        self._witness = witness
         self._problems = problems
-        self._add = add
+        self._look_over = look_over
         self._caches_complete = caches_complete
         self._now = now
         self._interval = interval
@@ -66,8 +63,7 @@ class Resync:
             self._problems.tell(TOPIC, str(error))
             return None
         self._problems.clear(TOPIC)
-        for session in self._world.pods.sessions() | (self._sweep.owned() & self._witness.sessions()):
-            self._add(session)
+        self._look_over()
         return self._sweep.after_look(force=force) if await self._listed() else None
 
     async def _listed(self) -> bool:

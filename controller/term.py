@@ -7,8 +7,10 @@ the budget, which remembers, are the process's own.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Never
 
 from cloudflare_ops.budget import Budget
 from cloudflare_ops.client import Client
@@ -63,20 +65,22 @@ class Term:
         self._base = base
         self._settings = base.settings
         self._forgetting: asyncio.TimerHandle | None = None
+        self._is_due = asyncio.Event()
         self.census = Census()
         base.budget.begin_term()
         self.client = self._make_client()
         self.world = self._make_world()
-        self.queue = Queue(self._make_reconciler(), self.census)
+        self._reconciler = self._make_reconciler()
+        self.queue = Queue(self._reconciler, self.census)
         self.sweep = self._make_sweep()
         self.resync = self._make_resync()
 
     async def run(self) -> None:
         """Lead until cancelled; what is in flight to Cloudflare then ends first (its time limit bounds it)."""
         try:
-            self.add_all()
+            self.look_over()
             async with asyncio.TaskGroup() as tasks:
-                for work in (*self.writers(), self.resync.run):
+                for work in (*self.writers(), self.resync.run, self._look_over):
                     tasks.create_task(work(), name=f"leader: {work.__qualname__}")
         finally:
             if self._forgetting:
@@ -87,12 +91,28 @@ class Term:
         """What has to run for anything to be written to Cloudflare."""
         return (self.client.run, self._dns.run, self._tunnel.run)
 
-    def add_all(self) -> None:
-        """Look at every session as soon as possible: those that have something to do first, thousands are Ready."""
-        for session in sorted(self._base.pods.sessions() | self._base.witness.sessions(), key=self._is_settled):
-            self.queue.add(session)
+    def look_over(self) -> None:
+        """Put every session that has something to do into the queue, soon."""
+        self._is_due.set()
 
-    def _is_settled(self, session: str) -> bool:
+    async def _look_over(self) -> Never:
+        # One by one, and only who is not at rest gets a place in the queue: when thousands who were Ready had one each
+        # they held up for seconds whoever had just come, and the group that he waited for.
+        while True:
+            await self._is_due.wait()
+            self._is_due.clear()
+            for session in sorted(self._base.pods.sessions() | self._base.witness.sessions(), key=self._says_ready):
+                if not self._is_at_rest(session):
+                    self.queue.add(session)
+                await asyncio.sleep(0)
+
+    def _is_at_rest(self, session: str) -> bool:
+        # A bug must neither end the term nor hold up the others: the queue meets it again, and tells.
+        with suppress(Exception):
+            return self._reconciler.is_at_rest(session)
+        return False
+
+    def _says_ready(self, session: str) -> bool:
         pods = self._base.pods.of(session)
         return bool(pods) and all(codec.says_ready(pod.annotations) and not pod.deleting for pod in pods)
 
@@ -117,7 +137,7 @@ class Term:
             tunnel=self._settings.cf_tunnel_id,
             now=self._base.now,
             remaining=self._base.leadership.remaining,
-            on_recovered=self.add_all,
+            on_recovered=self.look_over,
             budget=self._base.budget,
             limit=self._settings.call_limit,
             calls=self._base.metrics.calls,
@@ -165,9 +185,8 @@ class Term:
         return Resync(
             world=self.world,
             sweep=self.sweep,
-            witness=self._base.witness,
             problems=self._base.problems,
-            add=self.queue.add,
+            look_over=self.look_over,
             caches_complete=self._base.caches_complete,
             now=self._base.now,
             interval=self._settings.resync_interval,

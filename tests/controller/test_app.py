@@ -12,6 +12,7 @@ import pytest
 from controller import sweep_request
 from controller.app import MOST_INVALID, Operator
 from controller.queue import Queue
+from controller.reconcile import Reconciler
 from controller.settings import Settings
 from controller.sweep_request import Request
 from fsm.session import HASH_LABEL, PREFIX
@@ -105,6 +106,13 @@ async def test_what_cloudflare_asked_for_and_what_was_spent_outlives_a_term() ->
     assert len(world.api.calls) == before
 
 
+def find(world: World, session: str, version: int, state: str) -> None:
+    texts = {PREFIX + "state": state} if state else {}
+    labels = {HASH_LABEL: session}
+    pod = added(session, version, labels=labels, annotations=texts, namespace="opencode-router")
+    world.operator.pods.reflector._take(pod)
+
+
 @virtual
 async def test_who_has_something_to_do_comes_before_the_thousands_that_are_ready(
     monkeypatch: pytest.MonkeyPatch,
@@ -113,15 +121,31 @@ async def test_who_has_something_to_do_comes_before_the_thousands_that_are_ready
     monkeypatch.setattr(Queue, "add", lambda _, session: order.append(session))
     states = {"a" * 12: "Ready", "b" * 12: "Pending", "c" * 12: "Ready", "d" * 12: "", "e" * 12: "Ready"}
     for version, (session, state) in enumerate(states.items(), 1):
-        annotations = {PREFIX + "state": state} if state else {}
-        pod = added(
-            session, version, labels={HASH_LABEL: session}, annotations=annotations, namespace="opencode-router"
-        )
-        world.operator.pods.reflector._take(pod)
+        find(world, session, version, state)
     world.operator.witness.permit("f" * 12)
     async with world.leading():
         pass
     assert ({*order[:3]}, len(order)) == ({"b" * 12, "d" * 12, "f" * 12}, 6)
+
+
+@virtual
+async def test_who_is_at_rest_gets_no_place_and_a_bug_in_that_question_is_one_sessions_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, placed = World(), list[str]()
+    resting, drifted, strange = "a" * 12, "b" * 12, "c" * 12
+    answers = {resting: True, drifted: False}
+    monkeypatch.setattr(Queue, "add", lambda _, session: placed.append(session))
+    monkeypatch.setattr(Reconciler, "is_at_rest", lambda _, session: answers[session])
+    for version, session in enumerate((strange, resting, drifted), 1):
+        find(world, session, version, "Ready")
+    async with world.leading():
+        assert sorted(placed) == [drifted, strange]
+        answers[resting] = False
+        placed.clear()
+        world.operator._recovered()
+        await asyncio.sleep(0.1)
+        assert sorted(placed) == [resting, drifted, strange]
 
 
 @virtual

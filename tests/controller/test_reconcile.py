@@ -379,3 +379,37 @@ async def test_before_the_first_look_nobody_knows_that_there_is_nothing_left(wor
     world.dns.known = True
     await world.reconcile(HASH)
     assert world.pods.annotation("last-error") is None
+
+
+async def test_only_who_lives_and_has_nothing_to_do_is_at_rest(world: Fixture) -> None:
+    world.pods.add()
+    assert not world.reconcile.is_at_rest(HASH)
+    await world.reconcile(HASH)
+    world.calls.clear()
+    assert world.reconcile.is_at_rest(HASH)
+    world.looked()
+    world.routes.there.clear()
+    assert not world.reconcile.is_at_rest(HASH)
+    assert world.calls == []
+
+
+async def test_who_goes_or_is_gone_is_not_at_rest(world: Fixture) -> None:
+    world.pods.add()
+    await world.reconcile(HASH)
+    world.pods.change(deleting=True)
+    assert not world.reconcile.is_at_rest(HASH)
+    world.pods.pods.clear()
+    world.witness.permit(HASH)
+    assert not world.reconcile.is_at_rest(HASH)
+
+
+async def test_a_conflict_that_is_told_is_at_rest_and_a_pause_is_not(world: Fixture) -> None:
+    world.pods.add()
+    world.dns.foreign[HOST] = "NameTaken: it is somebody else's"
+    await world.reconcile(HASH)
+    assert world.reconcile.is_at_rest(HASH)
+    world.dns.foreign.clear()
+    world.dns.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
+    assert not world.reconcile.is_at_rest(HASH)
+    await world.reconcile(HASH)
+    assert not world.reconcile.is_at_rest(HASH)

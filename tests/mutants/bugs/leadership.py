@@ -14,4 +14,15 @@ BUGS = (
             ),
         ),
     ),
+    Mutant(
+        "who has begun counts as at rest",
+        "a new leader leaves alone what the last one had begun",
+        (
+            Edit(
+                "controller/reconcile.py",
+                "return seen.live is not None and record == written and isinstance(step, Rest | Refuse)",
+                "return seen.live is not None and record == written",
+            ),
+        ),
+    ),
 )
