@@ -38,6 +38,10 @@ def main() -> None:
         _tell(TALLY.examples - 1, "time does not go on")
     else:
         _tell(TALLY.examples, "")
+    finally:
+        # Python's own end gives signals their default back, which would end the process as failed: one bug in thirty
+        # had no verdict, and not a word on why.
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _watch() -> None:
