@@ -7,6 +7,7 @@ complete looks: an error in either half, or a watch that has not listed everythi
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from controller.problems import Problems
 from controller.reconcile import World
@@ -63,6 +64,8 @@ class Resync:
             self._problems.tell(TOPIC, str(error))
             return None
         self._problems.clear(TOPIC)
+        with suppress(SessionError):  # the watch tells what is in the way, and there is a next time
+            await self._world.routes.settle()
         self._look_over()
         return self._sweep.after_look(force=force) if await self._listed() else None
 

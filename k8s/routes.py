@@ -100,6 +100,11 @@ class Routes:
         doubts = (at for names in self._doubts.values() for at in names.values())
         await self.reflector.look(max(since, max(doubts, default=NEVER)))
 
+    async def settle(self) -> None:
+        """Look, if a write is in doubt whose session may have no reason to ask: who is Ready stays as it is then."""
+        if any(self._is_doubtful(session) for session in tuple(self._doubts)):
+            await self.look(NEVER)
+
     async def ensure(self, routes: tuple[Route, ...], since: float) -> None:
         """Make the routes exist as wanted and carry our mark; evidence older than `since` is not enough.
 
@@ -167,12 +172,15 @@ class Routes:
 
     def _is_doubtful(self, session: str) -> bool:
         """Whether a route of the session was not read since a write of it was given up."""
-        return any(self._last_read(name) < at for name, at in self._doubts.get(session, {}).items())
+        # What was settled once is forgotten: a stranger's object of the name, heard of later, would bring the doubt
+        # back, and a Ready session that is in doubt never noticed the stranger.
+        left = {name: at for name, at in self._doubts.pop(session, {}).items() if self._last_read(name) < at}
+        if left:
+            self._doubts[session] = left
+        return bool(left)
 
     def _doubt(self, name: str) -> None:
-        doubts = {session: names for session, names in self._doubts.items() if self._is_doubtful(session)}
-        session = _session(name)
-        self._doubts = doubts | {session: doubts.get(session, {}) | {name: self._now()}}
+        self._doubts.setdefault(_session(name), {})[name] = self._now()
 
     def _last_read(self, name: str) -> float:
         entry = self.reflector.get(name)

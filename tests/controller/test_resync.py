@@ -5,6 +5,7 @@ import asyncio
 from controller.background import background
 from controller.resync import FAILED_PAUSE, Resync
 from controller.sweep import Sweep
+from fsm.errors import TransientError
 from tests.controller.world import HOST, Fixture
 from tests.k8s.virtual import virtual
 
@@ -62,6 +63,17 @@ async def test_sessions_are_looked_over_although_the_watches_are_not_complete() 
     async with background(here.resync.run):
         await asyncio.sleep(1)
         assert here.looks_over == 1
+
+
+@virtual
+async def test_a_look_settles_the_doubts_about_routes_and_goes_on_when_it_cannot() -> None:
+    here = Round()
+    here.complete = True
+    here.world.routes.failures.append(TransientError("KubernetesUnavailable", "the API server answers 503"))
+    assert await here.resync.once() is not None
+    assert "settle routes" in here.world.calls
+    assert here.looks_over == 1
+    assert here.world.problems.report() == {}
 
 
 @virtual

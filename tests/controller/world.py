@@ -178,6 +178,10 @@ class FakeRoutes(_Part):
     def sessions(self) -> Set[str]:
         return {session for name in self.there if (session := hash_of_route(name))}
 
+    async def settle(self) -> None:
+        self.calls.append("settle routes")
+        self._fail()
+
     async def ensure(self, routes: tuple[Route, ...], since: float) -> None:
         self._ensure([route.name for route in routes])
 

@@ -284,6 +284,35 @@ async def test_a_write_without_an_answer_leaves_the_session_unknown_until_it_is_
 
 
 @virtual
+async def test_a_doubt_that_was_settled_does_not_come_back_with_a_strangers_route_of_the_name() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4), live(APP, 5)):
+        world.kube.answers.append(SILENCE)
+        with pytest.raises(TransientError):
+            await world.routes.ensure(WANTED, now())
+        assert world.status() is Status.UNKNOWN
+        world.routes.reflector._take({"type": "DELETED", "object": live(SIGN_IN, 101)})
+        assert world.status() is Status.MISSING
+        world.routes.reflector._take({"type": "ADDED", "object": theirs(SIGN_IN, 102)})
+        assert world.status() is Status.FOREIGN
+
+
+@virtual
+async def test_only_a_doubt_that_is_left_is_worth_a_look() -> None:
+    world = World()
+    async with world.watching(live(SIGN_IN, 4)):
+        await world.routes.settle()
+        world.kube.answers.append(SILENCE)
+        with pytest.raises(TransientError):
+            await world.routes.ensure(WANTED, 0.0)
+        world.kube.answers.append(listed(103, live(SIGN_IN, 4), live(APP, 102)))
+        await world.routes.settle()
+        assert world.status() is Status.PRESENT
+        await world.routes.settle()
+    assert [asked.method for asked in world.kube.asked] == ["PATCH", "GET"]
+
+
+@virtual
 async def test_a_removal_looks_first_when_a_write_got_no_answer() -> None:
     world = World()
     async with world.watching(live(SIGN_IN, 4)):
