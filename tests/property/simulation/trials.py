@@ -21,6 +21,7 @@ BETWEEN = sorted(
     or point[:2] == ("cloudflare_ops/client.py", "_once")
 )
 SETTLED, LOOK = 20.0, 65.0  # seconds until a session is Ready, and from one look at everything to the next
+PATIENCE = 8  # looks: longer than the five minutes of a budget that was used up
 
 
 def _lost(what: str) -> Callable[[Simulation, str, bool], None]:
@@ -83,14 +84,20 @@ def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
     sim.calm()
     if not sim.alive():
         sim.start()
-    sim.run(3 * LOOK)
-    live = [
-        pod["metadata"].get("annotations") or {}
-        for pod in sim.pods_of(session)
-        if "deletionTimestamp" not in pod["metadata"]
-    ]
-    is_served = any(PREFIX + "state" in annotations for annotations in live)
-    sim.monitor.must(is_served or not live, f"{session} waits for its former Pod to end")
+    is_served = False
+    for _ in range(PATIENCE):
+        sim.run(LOOK)
+        is_served = _is_served(sim, session)
+        if is_served:
+            break
+    sim.monitor.must(is_served, f"{session} waits for its former Pod to end")
+
+
+def _is_served(sim: Simulation, session: str) -> bool:
+    """Whether the operator has begun with the session's live Pod, if there is one."""
+    pods = (pod["metadata"] for pod in sim.pods_of(session))
+    live = [pod.get("annotations") or {} for pod in pods if "deletionTimestamp" not in pod]
+    return any(PREFIX + "state" in annotations for annotations in live) or not live
 
 
 def _interrupted(halt: Callable[[Simulation], Replica | None]) -> Callable[[Simulation, str, bool], None]:
