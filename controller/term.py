@@ -96,12 +96,16 @@ class Term:
         self._is_due.set()
 
     async def _look_over(self) -> Never:
-        # One by one, and only who is not at rest gets a place in the queue: when thousands who were Ready had one each
-        # they held up for seconds whoever had just come, and the group that he waited for.
         while True:
             await self._is_due.wait()
             self._is_due.clear()
-            for session in sorted(self._base.pods.sessions() | self._base.witness.sessions(), key=self._says_ready):
+            everybody = self._base.pods.sessions() | self._base.witness.sessions()
+            ready = frozenset(filter(self._says_ready, everybody))
+            for session in everybody - ready:
+                self.queue.add(session)
+            # One by one, and only who is not at rest gets a place in the queue: thousands who were Ready and had one
+            # each held up for seconds whoever had just come, and the group that he waited for.
+            for session in ready:
                 if not self._is_at_rest(session):
                     self.queue.add(session)
                 await asyncio.sleep(0)
