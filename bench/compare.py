@@ -5,8 +5,9 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from bench.figures import GOOD, HELD, OPERATOR, Figure, Row
+from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row
 
 FEW, MOST = 100, 5000  # sessions between which growth is told
 LATENCY = 50  # ms
@@ -40,9 +41,9 @@ def _growth(figures: Sequence[Figure]) -> Iterator[Figure]:
 
 
 def _neighbours(figures: Sequence[Figure], who: str) -> Iterator[Figure]:
-    """Beside the same burst without bad ones."""
+    """Beside the same burst without bad ones: the one that was measured between them, if there is one."""
     for row in dict.fromkeys(figure.row for figure in figures if figure.row.what.startswith("5 %")):
-        alone = _of(figures, Row("burst", row.sessions, row.latency, who))
+        alone = _of(figures, replace(row, what=NONE_BAD)) or _of(figures, replace(row, what="burst"))
         if row.who == who and alone:
             found = _of(figures, row)
             names = (

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from bench import bursts, lives, process
-from bench.figures import HELD, OBVIOUS, OPERATOR, Figure, Row
+from bench.figures import HELD, NONE_BAD, OBVIOUS, OPERATOR, Figure, Row
 from bench.ground import Ground, Open
 from bench.process import Bare
 
@@ -56,6 +56,7 @@ def _operator() -> Iterator[Plan]:
         yield Plan((bursts.arrival,), Row("arrival", size, 250))
     yield Plan((bursts.arrival,), TOO_FAST)
     yield Plan((bursts.bad_neighbours,), Row("5 % taken names", 1000, 50))
+    yield Plan((bursts.burst,), Row(NONE_BAD, 1000, 50))
     yield Plan((bursts.late_neighbours,), Row("5 % names taken late", 1000, 50))
 
 
