@@ -1,8 +1,8 @@
 """`make soak EXAMPLES=20000`: as many stories as asked for, on every core, with a progress line and a summary.
 
-It fails when a story does, and when some await of the product or some move of the table was never seen in a soak that
-is long enough to see all of them; whoever ends it early gets the summary so far. Each chunk has a seed, which is told
-when it fails: `SEED=… EXAMPLES=…` repeats it.
+It fails when a story does (which is told at once, and the others go on), and when some await of the product or some
+move of the table was never seen in a soak that is long enough to see all of them; whoever ends it early gets the
+summary so far. Each chunk has a seed, which is told when it fails: `SEED=… EXAMPLES=…` repeats it.
 """
 
 import argparse
@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import Pool
-from multiprocessing.pool import Pool as SomePool
 from random import Random
 
 from tests.property.simulation import kill_points, test_simulation
@@ -34,31 +33,21 @@ def main() -> int:
         return _told(play(asked.seed, examples)[1])
     seeds = Random()
     chunks = [(seeds.getrandbits(64), min(CHUNK, examples - done)) for done in range(0, examples, CHUNK)]
-    tally, failures, begun = Tally(), [], time.monotonic()
+    tally, failed, begun = Tally(), 0, time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     # The pool ends its workers wherever its block is left, so that nobody else has to tell them.
     with suppress(KeyboardInterrupt), Pool(maxtasksperchild=20, initializer=_deaf) as pool:
         for part, failure in pool.imap_unordered(_played, chunks):
             tally.merge(part)
+            failed += _told(failure)
             _progress(tally.examples, examples, time.monotonic() - begun)
-            if failure:
-                failures.append(failure)
-                break
-        else:
-            if tally.examples >= ENOUGH:
-                failures += _hunted(pool, tally)
-    sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n")
+        # Go after the awaits at which nobody happened to be killed.
+        for part, failure in pool.imap_unordered(hunt, tally.never_killed() if tally.examples >= ENOUGH else ()):
+            tally.merge(part)
+            failed += _told(failure)
+    sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n" + f"failures, told above: {failed}\n" * bool(failed))
     is_blind = tally.examples >= ENOUGH and bool(tally.never_killed() or tally.never_moved())
-    return _told("\n".join(failures)) or int(is_blind or tally.examples < examples)
-
-
-def _hunted(pool: SomePool, tally: Tally) -> list[str]:
-    """Go after the awaits at which nobody happened to be killed; what failed on the way."""
-    failures = []
-    for part, failure in pool.imap_unordered(hunt, tally.never_killed()):
-        tally.merge(part)
-        failures += [failure] * bool(failure)
-    return failures
+    return int(bool(failed) or is_blind or tally.examples < examples)
 
 
 def _deaf() -> None:
@@ -111,7 +100,8 @@ def _progress(done: int, of: int, seconds: float) -> None:
 
 def _told(failure: str) -> int:
     if failure:
-        sys.stdout.write(failure + "\n")
+        sys.stdout.write("\n" + failure + "\n")
+        sys.stdout.flush()
     return int(bool(failure))
 
 

@@ -6,6 +6,20 @@ import sys
 from tests.property.simulation import soak
 from tests.property.simulation.kill_points import every
 
+ONE_WRONG = """
+import sys
+from tests.property.simulation import soak
+from tests.property.simulation.tally import Tally
+
+def play(seed, examples):
+    tally = Tally()
+    tally.examples = examples
+    return tally, "a story that went wrong" if examples == soak.CHUNK else ""
+
+soak.play = play
+sys.argv = ["soak", str(soak.CHUNK + 1)]
+sys.exit(soak.main())
+"""
 STARTED = (sys.executable, "-m", "tests.property.simulation.soak")
 
 
@@ -26,6 +40,15 @@ async def test_ended_early_it_tells_what_there_was_and_that_it_is_not_all() -> N
     out, _ = await run.communicate()
     assert run.returncode == 1
     assert b"kill points: " in out
+
+
+async def test_a_story_that_goes_wrong_is_told_and_the_others_go_on() -> None:
+    run = await asyncio.create_subprocess_exec(sys.executable, "-c", ONE_WRONG, stdout=asyncio.subprocess.PIPE)
+    out, _ = await run.communicate()
+    assert run.returncode == 1
+    assert "a story that went wrong" in out.decode()
+    assert f"{soak.CHUNK + 1} of {soak.CHUNK + 1} stories" in out.decode()
+    assert "failures, told above: 1" in out.decode()
 
 
 def test_a_hunt_ends_when_somebody_was_killed_at_its_await() -> None:
