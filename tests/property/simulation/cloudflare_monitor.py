@@ -95,7 +95,9 @@ class CloudflareMonitor(Eyes):
         result = result["result"]
         if request.path.endswith("/configurations"):
             config, version = result["config"], result["version"]
-            if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
+            # Who stopped beside the reply for longer than the time limit takes it for lost.
+            is_heard = self.now() - asked <= self.settings[replica].call_limit
+            if request.method == "PUT" and version > self._reads[replica][-1].version + 1 and is_heard:
                 self.jumps[replica] += 1
             self._reads[replica].append(Read(self.now(), config, version))
             self._show(replica, "rule", asked, [rule.get("hostname") for rule in (config or {}).get("ingress") or ()])
