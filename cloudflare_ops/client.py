@@ -212,15 +212,20 @@ def _judge(request: _Request, reply: Reply) -> Body:
 
 
 async def _to_its_end(request: Coroutine[Any, Any, Reply]) -> Reply:
-    """A write is not torn off: cancelled, the caller still waits (at most the time limit) until it has ended."""
+    """A write is not torn off: cancelled, the caller still waits (at most the time limit) until it has ended.
+
+    What the reply says is dealt with (only it tells that somebody's edit was overwritten); the next wait is cancelled.
+    """
     task = asyncio.ensure_future(request)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
-        # Asked for, so that asyncio does not complain that nobody saw it.
-        _ = task.cancelled() or task.exception()
-        raise
+        caller = asyncio.current_task()
+        if caller is not None:
+            caller.uncancel()  # so that the one cancellation is not counted twice
+            caller.cancel()
+        return task.result()
 
 
 def _is_blip(error: BaseException) -> bool:

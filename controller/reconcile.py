@@ -106,11 +106,11 @@ class Reconciler:
             self._report.performed(effect, outcome)
 
     def is_at_rest(self, session: str) -> bool:
-        """Whether this session lives and there is nothing to do for it: decided without a look, for thousands."""
+        """Whether there is nothing to do for this session, which says Ready: decided without a look, for thousands."""
         seen, record = self._observe(session)
         written = self._memory.written(seen)
         record, step = self._walk(record, seen, one_move=False)
-        return seen.live is not None and record == written and isinstance(step, Rest)
+        return record == written and isinstance(step, Rest)
 
     def _observe(self, session: str) -> tuple[Observation, SessionRecord]:
         wanted = desired(session, self._profile)

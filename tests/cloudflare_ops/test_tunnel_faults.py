@@ -43,6 +43,22 @@ async def test_a_foreign_write_between_read_and_write_is_reported_and_merged_aga
 
 
 @virtual
+async def test_an_overwritten_edit_is_told_although_the_term_ends_during_the_write() -> None:
+    api = FakeApi()
+    theirs = {"ingress": [{"hostname": "new." + DOMAIN, "service": "http://new"}, CATCH_ALL]}
+    api.script("PUT configurations", first(lambda api: api.write(theirs)))
+    async with running(api) as operator:
+        wish = asyncio.create_task(operator.ensure_rule(1))
+        while "PUT configurations" not in api.kinds():
+            await asyncio.sleep(0.01)
+        assert operator.overwrites == []
+    assert operator.overwrites == [(1, 3)]
+    assert api.kinds().count("PUT configurations") == 1
+    with pytest.raises(NotLeadingError):
+        await wish
+
+
+@virtual
 async def test_a_foreign_reset_right_after_our_write_is_seen_as_drift_and_mended() -> None:
     api = FakeApi()
     async with running(api) as operator:

@@ -38,7 +38,6 @@ class CloudflareMonitor(Eyes):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.lost_edits = 0
-        self.unsure: Counter[int] = Counter()  # by replica: the same, but its term may have ended with the reply
         self.jumps: Counter[int] = Counter()  # by replica: replies from which it could tell that an edit was lost
         self.most_writes = 0  # in a minute
         # (replica, part, name) -> when the newest request was sent whose answer showed it there
@@ -97,9 +96,7 @@ class CloudflareMonitor(Eyes):
         if request.path.endswith("/configurations"):
             config, version = result["config"], result["version"]
             if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
-                # Who was stopped between read and write may have lost its lease, and is ended as the reply arrives.
-                was_stopped = self._reads[replica][-1].at <= self.pause_of(replica).began
-                (self.unsure if was_stopped else self.jumps)[replica] += 1
+                self.jumps[replica] += 1
             self._reads[replica].append(Read(self.now(), config, version))
             self._show(replica, "rule", asked, [rule.get("hostname") for rule in (config or {}).get("ingress") or ()])
         elif isinstance(result, list):

@@ -324,11 +324,8 @@ class Story(RuleBasedStateMachine):
         for replica in self.sim.replicas:
             told = replica.operator.metrics.overwrites._value.get()
             if replica.is_alive:
-                could, unsure = (count[replica.number] for count in (self.sim.monitor.jumps, self.sim.monitor.unsure))
-                self._must(
-                    could <= told <= could + unsure,
-                    f"replica {replica.number} told of {told} of {could} overwritten edits",
-                )
+                could = self.sim.monitor.jumps[replica.number]
+                self._must(told == could, f"replica {replica.number} told of {told} of {could} overwritten edits")
 
     def _and_then_all_is_quiet(self) -> None:
         before = self.sim.monitor.writes
