@@ -61,7 +61,7 @@ $(MUTMUT):
 	@$(BIN)/uv pip install --quiet --python .venv-mutants/bin/python mutmut==3.8.1
 	@touch $@
 
-bench: setup ## What it costs, beside what is inevitable: three quarters of an hour; QUICK=1 a minute, ONLY=row, JSON=path, PLOT=path
+bench: setup ## What it costs, beside what is inevitable: two hours; QUICK=1 a minute, ONLY=row, JSON=path, PLOT=path
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))
 
 demo: setup ## Two operators on a sandbox, from the first session to a clean end; KEEP=1 stays up

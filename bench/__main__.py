@@ -6,19 +6,19 @@ import json
 import signal
 import sys
 import time
-import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import process, rows
+from bench import process
+from bench.alone import Order, measured, ordered
 from bench.compare import compared
-from bench.figures import OBVIOUS, OPERATOR, Figure, as_json, floor_of_burst, table
-from bench.ground import real, sandboxed
+from bench.figures import HELD, OBVIOUS, OPERATOR, Figure, as_json, floor_of_burst, table
 from bench.plot import svg
 from tests.controlplane import ControlPlaneUnavailableError
 from tests.controlplane.build import find_programs
 
 PLOTTED = 50  # ms, the latency of the plot
+HELD_AT_ONCE = 3  # rows: each operator has a fifth of a core, and its servers have little to do
 
 
 def main() -> int:
@@ -29,16 +29,17 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure, with unit and floor")
     parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG)")
     args = parser.parse_args()
-    figures: list[Figure] = []
+    found: dict[int, list[Figure]] = {}
     # Told to end, it ends its servers first, as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        is_complete = asyncio.run(_measure(figures, quick=args.quick, only=args.only))
+        is_complete = asyncio.run(_measure(found, quick=args.quick, only=args.only))
     except KeyboardInterrupt:
         is_complete = False
     except ControlPlaneUnavailableError as error:
         print(f"no real API server: {error}\nWith QUICK=1 none is needed.", file=sys.stderr)
         return 2
+    figures = [figure for number in sorted(found) for figure in found[number]]
     figures += compared(figures)
     print(table(figures))
     if args.json:
@@ -48,23 +49,27 @@ def main() -> int:
     return 0 if is_complete else 1
 
 
-async def _measure(figures: list[Figure], *, quick: bool, only: str) -> bool:
-    """Row by row into `figures`; whether all went well. What ends one row, or all, takes nothing from those before."""
-    plans = [plan for plan in (rows.quick if quick else rows.full)() if str(plan.row).startswith(only)]
+async def _measure(found: dict[int, list[Figure]], *, quick: bool, only: str) -> bool:
+    """Each plan's figures into `found`; whether all went well. What ends one, or all, takes nothing from the others."""
     if quick:
         print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
     else:
         find_programs()
-    begun, bare, is_complete = time.monotonic(), await process.bare(), True
-    for number, plan in enumerate(plans, 1):
-        print(f"{_since(begun)} {number}/{len(plans)} {plan.row}", file=sys.stderr)
-        try:
-            await rows.measure(plan, sandboxed if quick else real, bare, figures)
-        except Exception:
-            traceback.print_exc()
-            is_complete = False
+    begun, bare, went_well = time.monotonic(), await process.bare(), True
+    orders = [order for order in ordered(bare, quick=quick) if str(order.plan.row).startswith(only)]
+
+    async def one(order: Order, turns: asyncio.Semaphore) -> bool:
+        async with turns:
+            figures = found[order.number] = []
+            print(f"{_since(begun)} {len(found)}/{len(orders)} {order.plan.row}", file=sys.stderr)
+            return await measured(order, figures)
+
+    for is_held, at_once in ((False, 1), (True, HELD_AT_ONCE)):
+        turns = asyncio.Semaphore(at_once)
+        part = (one(order, turns) for order in orders if (order.plan.row.who == HELD) == is_held)
+        went_well &= all(await asyncio.gather(*part))
     print(_since(begun), file=sys.stderr)
-    return is_complete
+    return went_well
 
 
 def _since(begun: float) -> str:

@@ -1,8 +1,8 @@
 """A measured figure beside its floor, its goal and the obvious way; how the table and the JSON show it. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 BATCH = 200  # records in one call to Cloudflare: its Free plan takes no more
@@ -66,6 +66,12 @@ def as_json(figures: Iterable[Figure]) -> list[dict[str, Any]]:
     return [
         asdict(figure.row) | {key: value for key, value in asdict(figure).items() if key != "row"} for figure in figures
     ]
+
+
+def from_json(flat: Mapping[str, Any]) -> Figure:
+    """One figure of `as_json` again."""
+    row = Row(*(flat[each.name] for each in fields(Row)))
+    return Figure(row, *(flat[each.name] for each in fields(Figure)[1:]))
 
 
 SHARE = 0.2  # of a core: 200 millicores

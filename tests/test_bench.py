@@ -1,7 +1,18 @@
-"""What the bench makes of several rows: bad neighbours beside the burst that was measured between them."""
+"""What the bench makes of several rows, which rows there are, and that one of them can be measured."""
 
+import asyncio
+import json
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from bench import rows
+from bench.alone import Order, measured, ordered
 from bench.compare import compared
-from bench.figures import GOOD, NONE_BAD, OPERATOR, Figure, Row
+from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row, as_json, from_json
+from bench.lives import LIFE
+from bench.process import Bare
 
 BAD = "5 % taken names"
 
@@ -20,3 +31,43 @@ def test_the_good_ones_are_compared_with_the_burst_between_them_else_with_the_on
     assert times([*before, *bad]) == [2.0]
     assert times([*before, *bad, *burst(NONE_BAD, 16.0)]) == [1.25]
     assert times(bad) == []
+
+
+def test_figures_come_back_from_json_as_they_were() -> None:
+    figures = [*burst(BAD, 20.0, GOOD), Figure(Row("burst", 10, 50, HELD), "Cloudflare calls", 5, "calls", 5.0, 7)]
+    assert [from_json(flat) for flat in json.loads(json.dumps(as_json(figures)))] == figures
+
+
+def test_each_life_is_measured_with_each_size_at_each_latency_and_everything_once_more_held() -> None:
+    plans = {plan.row: plan.measures for plan in rows.full()}
+    lives = {(row.sessions, row.latency) for row in plans if row.who == OPERATOR and plans[row] == LIFE}
+    assert lives == set(product((1, 10, 100, 1000, 5000), (0, 50, 250)))
+    free = [row for row in plans if row.who == OPERATOR]
+    assert [(replace(row, who=HELD), plans[row]) for row in free] == [
+        each for each in plans.items() if each[0].who == HELD
+    ]
+
+
+def quick(row: Row) -> Order:
+    [order] = [order for order in ordered(Bare(1.0, 70.0), quick=True) if order.plan.row == row]
+    return order
+
+
+async def test_a_row_is_measured_in_a_process_of_its_own() -> None:
+    row, figures = Row("burst", 10, 50), list[Figure]()
+    assert await measured(quick(row), figures)
+    assert {figure.row for figure in figures} == {row}
+    [calls] = [figure for figure in figures if figure.name == "Cloudflare calls"]
+    assert 5 <= calls.value <= 7
+
+
+async def test_what_a_row_has_told_when_it_is_ended_is_kept() -> None:
+    figures: list[Figure] = []
+    measuring = asyncio.create_task(measured(quick(Row("burst", 100, 50)), figures))
+    async with asyncio.timeout(60):
+        while not figures:  # the burst; rest and the others of its life are still to come
+            await asyncio.sleep(0.05)
+    measuring.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await measuring
+    assert {figure.row.what for figure in figures} == {"burst"}
