@@ -42,6 +42,7 @@ MOST_CPU = 15.0  # ms per session, at 1,000
 MOST_MEMORY = 128.0  # MiB, up to 1,000
 MOST_WAIT = 4.0  # seconds to Ready for 95 % of those that arrive within a minute
 ALONE = 1.25  # times the floor: to Ready for one that comes alone
+FAR = 250  # ms, where both goals are: nearer, most of one that comes alone is CPU
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float], whose: str = "") -
 def _waits_of_arrival(row: Row, waited: Sequence[float]) -> list[Figure]:
     """From the Pod's creation: batch, GET and PUT one after the other, the work for itself."""
     floor = floor_of_calls(row, 3) + floor_of_work(row, 1)
-    goals = {1: {"max": ALONE * floor}, 1000: {"p95": MOST_WAIT}}.get(row.sessions, {})
+    goals = {1: {"max": ALONE * floor}, 1000: {"p95": MOST_WAIT}}.get(row.sessions, {}) if row.latency == FAR else {}
     return [
         Figure(row, f"to Ready, {name}", quantile(waited, q), "s", floor, goals.get(name))
         for name, q in _quantiles(row)

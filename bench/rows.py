@@ -18,8 +18,6 @@ Measure = Callable[[Ground, Row], Awaitable[list[Figure]]]
 Tell = Callable[[list[Figure]], None]
 SIZES = (1, 10, 100, 1000, 5000)  # sessions
 LATENCIES = (50, 0, 250)  # ms, of Cloudflare
-# One in twenty of less than twenty is none. What bad ones cost, they cost the batch that they are in.
-NEIGHBOURS = ((50, (100, 1000, 5000)), (0, (100, 1000)), (250, (100, 1000)))
 
 
 class Plan(NamedTuple):
@@ -52,13 +50,14 @@ def _operator() -> Iterator[Plan]:
     yield Plan((lives.start,), Row("start", 0, 0))
     for latency, size in product(LATENCIES, SIZES):
         yield Plan(lives.LIFE, Row("burst", size, latency))
-    for latency, size in product(LATENCIES, (1, 1000, 5000)):
+    for latency, size in product(LATENCIES, (1, 1000)):
         yield Plan((bursts.arrival,), Row("arrival", size, latency))
-    for latency, sizes in NEIGHBOURS:
-        for size in sizes:
-            yield Plan((bursts.bad_neighbours,), Row("5 % taken names", size, latency))
-            yield Plan((bursts.burst,), Row(NONE_BAD, size, latency))
-            yield Plan((bursts.late_neighbours,), Row("5 % names taken late", size, latency))
+    yield Plan((bursts.arrival,), Row("arrival", 5000, 250))
+    # One in twenty of less than twenty is none.
+    for latency, size in product(LATENCIES, (100, 1000)):
+        yield Plan((bursts.bad_neighbours,), Row("5 % taken names", size, latency))
+        yield Plan((bursts.burst,), Row(NONE_BAD, size, latency))
+        yield Plan((bursts.late_neighbours,), Row("5 % names taken late", size, latency))
 
 
 def _obvious() -> Iterator[Plan]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import Never
 
 from bench import process
 from bench.ground import Ground
@@ -27,14 +28,15 @@ class Diary:
         self.created: dict[str, float] = {}
         self.ready: dict[str, float] = {}
 
-    async def write(self) -> None:
-        """Follow; returns only when the watch ends."""
-        async for pod in self._ground.kube.watch():
-            session, now = pod["metadata"]["labels"][HASH_LABEL], self._clock()
-            self._changed += 1
-            self.created.setdefault(session, now)
-            if ours(pod).get("state") == "Ready":
-                self.ready.setdefault(session, now)
+    async def write(self) -> Never:
+        """Follow for ever: the API server ends the watch of who reads slowly; a new one begins with all there is."""
+        while True:
+            async for pod in self._ground.kube.watch():
+                session, now = pod["metadata"]["labels"][HASH_LABEL], self._clock()
+                self._changed += 1
+                self.created.setdefault(session, now)
+                if ours(pod).get("state") == "Ready":
+                    self.ready.setdefault(session, now)
 
     async def until_ready(self, sessions: Iterable[str]) -> None:
         """Return once each of these has been seen Ready."""
