@@ -54,11 +54,17 @@ class Memory:
         self._ghosts.pop(session, None)
 
     def _inherited(self, session: str, pods: tuple[PodFacts, ...], carrier: PodFacts) -> SessionRecord | None:
-        """What a new Pod takes over from its predecessor: the names that were promised, as a session to be revived."""
+        """What a new Pod takes over from its predecessor: the names that were promised, as a session to be revived.
+
+        Of what was in the predecessor's way only what its removal met: a Pod that is going before it had a record of its own
+        would show the failure of another journey, and wait for its next try.
+        """
         others = [pod for pod in pods if pod.uid != carrier.uid]
         records = [codec.read(pod.annotations, pod.uid) for pod in others]
         known = [record for record in records if isinstance(record, SessionRecord)]
         former = max(known, key=lambda record: record.since, default=self._ghosts.get(session))
         if former is None:
             return None
+        if former.state is not State.TEARING_DOWN:
+            former = replace(former, attempts=0, retry_at=None, last_error=None)
         return replace(former, pod_uid=carrier.uid, state=State.TEARING_DOWN, revision=0)

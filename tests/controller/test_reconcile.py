@@ -354,6 +354,39 @@ async def test_a_going_pod_beside_a_new_one_is_no_reason_to_remove_anything(worl
     assert not [call for call in world.calls if call.startswith("remove")]
 
 
+@pytest.mark.parametrize("is_known_gone", [False, True])
+async def test_a_pod_that_is_going_before_it_had_a_record_waits_for_no_try_of_its_predecessor(
+    world: Fixture, is_known_gone: bool
+) -> None:
+    world.pods.add()
+    world.tunnel.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
+    await world.reconcile(HASH)
+    assert world.pods.annotation("last-error") == "CloudflareUnavailable: Cloudflare answers 502"
+    if is_known_gone:
+        del world.pods.pods["uid-1"]
+    else:
+        world.pods.change(deleting=True)
+    world.pods.add("uid-2", created="2026-11-23T00:01:00Z", deleting=True)
+    world.witness.permit(HASH)
+    await world.reconcile(HASH)
+    texts = [world.pods.annotation(key, "uid-2") for key in ("state", "last-error", "retry-at", "attempts")]
+    assert texts == ["TearingDown", None, None, "0"]
+    assert not world.dns.there
+
+
+async def test_a_pod_that_is_going_takes_the_next_try_of_the_removal_from_its_predecessor(world: Fixture) -> None:
+    world.pods.add()
+    await world.reconcile(HASH)
+    world.pods.change(deleting=True)
+    world.tunnel.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
+    await world.reconcile(HASH)
+    world.pods.add("uid-2", created="2026-11-23T00:01:00Z", deleting=True)
+    world.calls.clear()
+    await world.reconcile(HASH)
+    assert world.pods.annotation("retry-at", "uid-2") == world.pods.annotation("retry-at")
+    assert world.calls == ["write TearingDown"]
+
+
 async def test_an_error_is_gone_when_somebody_else_has_done_the_rest(world: Fixture) -> None:
     world.pods.add()
     await world.reconcile(HASH)
