@@ -56,8 +56,8 @@ class Memory:
     def _inherited(self, session: str, pods: tuple[PodFacts, ...], carrier: PodFacts) -> SessionRecord | None:
         """What a new Pod takes over from its predecessor: the names that were promised, as a session to be revived.
 
-        Of what was in the predecessor's way only what its removal met: a Pod that is going before it had a record of its own
-        would show the failure of another journey, and wait for its next try.
+        Of what was in its way only what its removal met: a Pod that is going before it had a record of its own would
+        tell of the failure of a journey that nobody wants any more, and wait for its next try.
         """
         others = [pod for pod in pods if pod.uid != carrier.uid]
         records = [codec.read(pod.annotations, pod.uid) for pod in others]

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,9 @@ class Replica:
     def send(self, number: signal.Signals) -> None:
         """A signal, if it still runs."""
         if self.is_running:
-            self.process.send_signal(number)
+            # Not `send_signal`: that collects a process which has just ended, and asyncio never learns its exit code.
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, number)
 
     async def kill(self) -> None:
         """End it with -9 and wait for it."""
