@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from bench import process
+from bench import bare as floors
 from bench.alone import Order, measured, ordered
 from bench.compare import compared
 from bench.figures import HELD, OBVIOUS, OPERATOR, Figure, as_json, floor_of_burst, table
@@ -55,7 +55,7 @@ async def _measure(found: dict[int, list[Figure]], *, quick: bool, only: str) ->
         print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
     else:
         find_programs()
-    begun, bare, went_well = time.monotonic(), await process.bare(), True
+    begun, bare, went_well = time.monotonic(), await floors.bare(), True
     orders = [order for order in ordered(bare, quick=quick) if str(order.plan.row).startswith(only)]
 
     async def one(order: Order, turns: asyncio.Semaphore) -> bool:

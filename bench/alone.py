@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from bench import rows
+from bench.bare import Bare
 from bench.figures import Figure, as_json, from_json
 from bench.ground import real, sandboxed
-from bench.process import Bare
 
 
 class Order(NamedTuple):

@@ -15,7 +15,7 @@ from bench.figures import (
     OBVIOUS,
     ONE_AFTER_THE_OTHER,
     OPERATOR,
-    WRITES_CPU,
+    REQUESTS,
     Figure,
     Row,
     batches,
@@ -32,7 +32,6 @@ from sandbox.operators import Replica
 from sandbox.stage import DOMAIN, SUFFIX
 
 MODULES = {OPERATOR: OPERATOR_MODULE, HELD: OPERATOR_MODULE, OBVIOUS: "bench.afternoon"}
-KUBERNETES_FLOOR = 8  # five patches, two applies, one Event
 BAD_SHARE = 20  # one in so many
 ARRIVAL = 60.0  # seconds over which sessions arrive
 # Goals; None where there is none.
@@ -103,7 +102,7 @@ async def arrival(ground: Ground, row: Row) -> list[Figure]:
         async with background(arrive):
             await book.until_ready(sessions)
         await book.until_quiet()
-        waits = _waits_of_arrival(row, book.waited(sessions))
+        waits = _waits_of_arrival(ground, row, book.waited(sessions))
         goal = BUDGET if row.sessions <= 1000 else None
         return [*await _calls(ground, row, goal), *waits, *_spent(ground, row, begun)]
 
@@ -155,7 +154,7 @@ async def _calls(ground: Ground, row: Row, goal: float | None = None) -> list[Fi
     asked = (await ground.asked()).total() / row.sessions
     return [
         Figure(row, "Cloudflare calls", ground.cloudflare.total, "calls", floor_of_burst(row.sessions), goal),
-        Figure(row, "Kubernetes calls per session", asked, "calls", KUBERNETES_FLOOR, 9),
+        Figure(row, "Kubernetes calls per session", asked, "calls", REQUESTS, 9),
     ]
 
 
@@ -163,14 +162,14 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float], whose: str = "") -
     """From the start of the process: its imports, Cloudflare's calls one after the other, the work for so many."""
     start = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + batches(row.sessions))
     return [
-        Figure(row, f"{whose}to Ready, {name}", quantile(waited, q), "s", start + floor_of_work(row, q * row.sessions))
+        Figure(row, f"{whose}to Ready, {name}", quantile(waited, q), "s", start + _work(ground, row, q * row.sessions))
         for name, q in _quantiles(row)
     ]
 
 
-def _waits_of_arrival(row: Row, waited: Sequence[float]) -> list[Figure]:
+def _waits_of_arrival(ground: Ground, row: Row, waited: Sequence[float]) -> list[Figure]:
     """From the Pod's creation: batch, GET and PUT one after the other, the work for itself."""
-    floor = floor_of_calls(row, 3) + floor_of_work(row, 1)
+    floor = floor_of_calls(row, 3) + _work(ground, row, 1)
     goals = {1: {"max": ALONE * floor}, 1000: {"p95": MOST_WAIT}}.get(row.sessions, {}) if row.latency == FAR else {}
     return [
         Figure(row, f"to Ready, {name}", quantile(waited, q), "s", floor, goals.get(name))
@@ -189,9 +188,13 @@ def _spent(ground: Ground, row: Row, begun: Begun) -> list[Figure]:
     ]
     if many:
         # Below a hundred the start and the looks are most of it.
-        goal = MOST_CPU if row.sessions >= 1000 else None
-        found.append(Figure(row, "CPU per session", spent / row.sessions * 1000, "ms", WRITES_CPU * 1000, goal))
+        goal, floor = MOST_CPU if row.sessions >= 1000 else None, REQUESTS * ground.bare.request * 1000
+        found.append(Figure(row, "CPU per session", spent / row.sessions * 1000, "ms", floor, goal))
     return found
+
+
+def _work(ground: Ground, row: Row, sessions: float) -> float:
+    return floor_of_work(row, REQUESTS * sessions, ground.bare.request)
 
 
 def _quantiles(row: Row) -> Sequence[tuple[str, float]]:

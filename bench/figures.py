@@ -75,7 +75,7 @@ def from_json(flat: Mapping[str, Any]) -> Figure:
 
 
 SHARE = 0.2  # of a core: 200 millicores
-WRITES_CPU = 0.005  # seconds of CPU for a session's eight requests to Kubernetes, at 0.6 ms each through the library
+REQUESTS = 8  # to Kubernetes for each session: five patches, two applies, one Event
 ONE_AFTER_THE_OTHER = (
     3  # calls, each after the one before, besides the batches: zone, list, PUT (the GET goes with the list)
 )
@@ -91,9 +91,9 @@ def floor_of_calls(row: Row, calls: int) -> float:
     return calls * row.latency / 1000
 
 
-def floor_of_work(row: Row, sessions: float) -> float:
-    """Seconds for the eight requests of so many sessions, on the one core that one process can use."""
-    return sessions * WRITES_CPU / speed(row)
+def floor_of_work(row: Row, requests: float, each: float) -> float:
+    """Seconds for so many requests at `each` seconds of CPU, on the one core that one process can use."""
+    return requests * each / speed(row)
 
 
 HEAD = (

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-from bench.process import Bare
+from bench.bare import Bare
 from fsm.session import hash_of_hostname
 from sandbox import operators
 from sandbox import stage as stages

@@ -14,6 +14,7 @@ from bench import process
 from bench.bursts import MODULES, begin, burst, names
 from bench.figures import (
     ONE_AFTER_THE_OTHER,
+    REQUESTS,
     Figure,
     Row,
     batches,
@@ -109,7 +110,8 @@ async def newcomer(ground: Ground, burst_row: Row) -> list[Figure]:
         begun = await begin(ground, "a", LEASE_DURATION=str(ground.depth.lease))
         await book.until_ready(new)
     [seconds] = book.waited(new, since=begun.at)
-    floor = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + 1) + floor_of_work(row, 1)
+    work = floor_of_work(row, REQUESTS, ground.bare.request)
+    floor = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER + 1) + work
     return [Figure(row, "from the start until a new session is Ready", seconds, "s", floor)]
 
 
@@ -166,9 +168,9 @@ async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:
         await book.until_quiet()
     asked = await _counts(ground) - before
     kubernetes = asked.total() - _cloudflare(asked)
-    # PUT (the document may be that of the last look) and the batches follow each other; two of eight requests.
+    # PUT (the document may be that of the last look) and the batches follow each other; two requests for each.
     calls = 1 + batches(sessions)
-    floor = floor_of_calls(row, calls) + floor_of_work(row, sessions) * 2 / 8
+    floor = floor_of_calls(row, calls) + floor_of_work(row, 2 * sessions, ground.bare.request)
     return [
         Figure(row, "Cloudflare calls", _cloudflare(asked), "calls", calls),
         Figure(row, "Kubernetes calls per session", kubernetes / sessions, "calls", 2),

@@ -7,7 +7,6 @@ import asyncio
 import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,28 +40,6 @@ def memory(replica: Replica) -> Memory:
     status = Path(f"/proc/{replica.process.pid}/status").read_text()
     sizes = dict(re.findall(r"^(VmRSS|VmHWM):\s+(\d+) kB", status, re.MULTILINE))
     return Memory(int(sizes["VmRSS"]) / 1024, int(sizes["VmHWM"]) / 1024)
-
-
-class Bare(NamedTuple):
-    """What a process takes that only imports the operator's modules: seconds of CPU, MiB. Nothing can be below it."""
-
-    cpu: float
-    memory: float
-
-
-_IMPORTS = """
-import re, time, controller.app
-print(time.process_time(), re.search(r"VmRSS:\\s+(\\d+)", open("/proc/self/status").read())[1])
-"""
-
-
-async def bare() -> Bare:
-    """Measured now, with the bytecode compiled."""
-    for _ in range(2):
-        program = await asyncio.create_subprocess_exec(sys.executable, "-c", _IMPORTS, stdout=asyncio.subprocess.PIPE)
-        output, _ = await program.communicate()
-    seconds, size = output.split()
-    return Bare(float(seconds), int(size) / 1024)
 
 
 @asynccontextmanager

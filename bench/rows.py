@@ -10,9 +10,9 @@ from itertools import product
 from typing import NamedTuple
 
 from bench import bursts, lives, process
+from bench.bare import Bare
 from bench.figures import HELD, NONE_BAD, OBVIOUS, OPERATOR, Figure, Row
 from bench.ground import Ground, Open
-from bench.process import Bare
 
 Measure = Callable[[Ground, Row], Awaitable[list[Figure]]]
 Tell = Callable[[list[Figure]], None]

@@ -9,10 +9,10 @@ import pytest
 
 from bench import rows
 from bench.alone import Order, measured, ordered
+from bench.bare import Bare
 from bench.compare import compared
 from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row, as_json, from_json
 from bench.lives import LIFE
-from bench.process import Bare
 
 BAD = "5 % taken names"
 
@@ -49,7 +49,7 @@ def test_each_life_is_measured_with_each_size_at_each_latency_and_everything_onc
 
 
 def quick(row: Row) -> Order:
-    [order] = [order for order in ordered(Bare(1.0, 70.0), quick=True) if order.plan.row == row]
+    [order] = [order for order in ordered(Bare(1.0, 70.0, 0.001), quick=True) if order.plan.row == row]
     return order
 
 
