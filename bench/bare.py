@@ -41,4 +41,9 @@ async def _told(*arguments: str, environment: Mapping[str, str] | None = None) -
     program = await asyncio.create_subprocess_exec(
         *(sys.executable, *arguments), env=environment, stdout=asyncio.subprocess.PIPE
     )
-    return (await program.communicate())[0]
+    try:
+        return (await program.communicate())[0]
+    except asyncio.CancelledError:
+        program.kill()
+        await program.wait()
+        raise
