@@ -18,7 +18,7 @@ from tests.controlplane import ControlPlaneUnavailableError
 from tests.controlplane.build import find_programs
 
 PLOTTED = 50  # ms, the latency of the plot
-HELD_AT_ONCE = 3  # rows: each operator has a fifth of a core, and its servers have little to do
+HELD_AT_ONCE = 2  # rows: an operator with a fifth of a core keeps its servers busy for less than a core
 
 
 def main() -> int:
