@@ -205,9 +205,10 @@ class ControlPlane:
         }
 
     def _is_ready(self) -> bool:
-        if not self.ca_file.exists():
+        try:
+            trust = ssl.create_default_context(cafile=self.ca_file)
+        except OSError:  # not there, or (seen on a busy machine) not written to its end
             return False
-        trust = ssl.create_default_context(cafile=self.ca_file)
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=5, context=trust)
         return _answers_200(connection, "/readyz", {"Authorization": f"Bearer {self.token}"})
 
