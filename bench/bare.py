@@ -42,8 +42,11 @@ async def _told(*arguments: str, environment: Mapping[str, str] | None = None) -
         *(sys.executable, *arguments), env=environment, stdout=asyncio.subprocess.PIPE
     )
     try:
-        return (await program.communicate())[0]
+        output, _ = await program.communicate()
     except asyncio.CancelledError:
         program.kill()
         await program.wait()
         raise
+    if program.returncode:
+        raise RuntimeError(f"{' '.join(arguments)} has ended with {program.returncode}")
+    return output

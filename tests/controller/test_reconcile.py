@@ -354,18 +354,12 @@ async def test_a_going_pod_beside_a_new_one_is_no_reason_to_remove_anything(worl
     assert not [call for call in world.calls if call.startswith("remove")]
 
 
-@pytest.mark.parametrize("is_known_gone", [False, True])
-async def test_a_pod_that_is_going_before_it_had_a_record_waits_for_no_try_of_its_predecessor(
-    world: Fixture, is_known_gone: bool
-) -> None:
+async def test_a_pod_that_is_going_before_it_had_a_record_waits_for_no_try_of_its_predecessor(world: Fixture) -> None:
     world.pods.add()
     world.tunnel.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
     await world.reconcile(HASH)
     assert world.pods.annotation("last-error") == "CloudflareUnavailable: Cloudflare answers 502"
-    if is_known_gone:
-        del world.pods.pods["uid-1"]
-    else:
-        world.pods.change(deleting=True)
+    world.pods.change(deleting=True)
     world.pods.add("uid-2", created="2026-11-23T00:01:00Z", deleting=True)
     world.witness.permit(HASH)
     await world.reconcile(HASH)
