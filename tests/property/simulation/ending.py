@@ -149,6 +149,11 @@ def _wrong_with(sim: Simulation, session: str, left: set[str]) -> str:
     return "" if record.get("hostname") == sim.hostname_of(session) else f"{session} has another hostname: {record}"
 
 
+def has_several_problems(sim: Simulation) -> bool:
+    """Whether a session has more than one reason for not being Ready, of which it tells one."""
+    return any(len(_problems_of(sim, session)) > 1 for session in live_sessions(sim))
+
+
 def _problems_of(sim: Simulation, session: str) -> set[str]:
     """The reasons that a session may give for not being Ready; empty when it has to be."""
     name, problems = sim.hostname_of(session), set()

@@ -57,7 +57,8 @@ class Eyes:
         self.live_since: dict[str, float] = {}
         self.born: dict[str, float] = {}
         self.had_pod: dict[str, float] = {}
-        self.since: dict[tuple[str, str], tuple[float, str]] = {}  # since when it has been as it is, without a break
+        # Since when it has been as it is, whole and without a break.
+        self.since: dict[tuple[str, str], tuple[float, str]] = {}
 
     def started(self, replica: int, settings: Settings) -> None:
         """A replica runs with these settings."""
@@ -83,7 +84,9 @@ class Eyes:
             self.there[key] = now
             if self.since.get(key, (now, ""))[1] != text:
                 self.since[key] = (now, text)
-        self.since = {key: since for key, since in self.since.items() if key in there}
+        # What somebody has marred is lost until it is mended, however long nobody was there to see it.
+        marred = {("dns", str(record["name"])) for record in self.world.records.all() if not record["proxied"]}
+        self.since = {key: since for key, since in self.since.items() if key in there.keys() - marred}
         pods = self.pods()
         for session, pod in pods:
             self.born.setdefault(pod["metadata"]["uid"], now)
