@@ -61,6 +61,9 @@ $(MUTMUT):
 	@$(BIN)/uv pip install --quiet --python .venv-mutants/bin/python mutmut==3.8.1
 	@touch $@
 
+# Only a whole run draws the picture of docs/ anew.
+PLOT ?= $(if $(QUICK)$(ONLY),,docs/performance.svg)
+
 bench: setup ## What it costs, beside what is inevitable: two hours; QUICK=1 a minute, ONLY=row, JSON=path, PLOT=path
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))
 

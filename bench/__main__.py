@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rows, on the sandbox's Kubernetes API")
     parser.add_argument("--only", default="", metavar="TEXT", help="rows that begin so, as they are told: 'burst, 100'")
     parser.add_argument("--json", type=Path, metavar="PATH", help="write every figure, with unit and floor")
-    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG)")
+    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw calls against sessions (SVG) when all is done")
     args = parser.parse_args()
     found: dict[int, list[Figure]] = {}
     # Told to end, it ends its servers first, as after Ctrl-C.
@@ -45,7 +45,7 @@ def main() -> int:
     print(table(figures))
     if args.json:
         args.json.write_text(json.dumps(as_json(figures), indent=1) + "\n")
-    if args.plot:
+    if args.plot and is_complete:
         args.plot.write_text(_plot(figures))
     return 0 if is_complete else 1
 

@@ -4,13 +4,15 @@
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row
 
-FEW, MOST = 100, 5000  # sessions between which growth is told
-LATENCY = 50  # ms
+# Sessions between which growth is told: the whole way has a goal, its parts show where it bends.
+FEW, MANY, MOST = 100, 1000, 5000
+SPANS = ((FEW, MOST), (FEW, MANY), (MANY, MOST))
 # Of a figure that grows in proportion; time and CPU are measured, and no machine is the same twice.
 LINEAR, ALMOST = 1.0, 1.05
 GROWTH = 20.0  # KiB per session
@@ -23,20 +25,28 @@ def compared(figures: Sequence[Figure]) -> list[Figure]:
 
 
 def _growth(figures: Sequence[Figure]) -> Iterator[Figure]:
+    """Of bursts, at each latency and over each span."""
+    latencies = sorted({figure.row.latency for figure in figures})
+    for latency, (few, many) in product(latencies, SPANS):
+        before, after = (_of(figures, Row("burst", sessions, latency)) for sessions in (few, many))
+        if before and after:
+            for figure in _grown(Row(f"growth from {few:,}", many, latency), few, before, after):
+                yield figure if (few, many) == SPANS[0] else replace(figure, goal=None)
+
+
+def _grown(row: Row, few: int, before: Mapping[str, float], after: Mapping[str, float]) -> Iterator[Figure]:
     """Exponents: 1 is in proportion to the sessions, 2 would be their square."""
-    few, most = (_of(figures, Row("burst", sessions, LATENCY)) for sessions in (FEW, MOST))
-    if not (few and most):
-        return
-    row = Row(f"growth from {FEW}", MOST, LATENCY)
+    wider = row.sessions / few
     for name, each, goal in (
         ("Cloudflare calls", False, LINEAR),
         ("Kubernetes calls per session", True, LINEAR),
         ("CPU per session", True, ALMOST),
         ("to Ready, max", False, ALMOST),
     ):
-        times = most[name] / few[name] * (MOST / FEW if each else 1)
-        yield Figure(row, f"exponent of {name.removesuffix(' per session')}", math.log(times, MOST / FEW), "", 1, goal)
-    kib = (most["memory at most"] - few["memory at most"]) * 1024 / (MOST - FEW)
+        times = after[name] / before[name] * (wider if each else 1)
+        told = f"exponent of {name.removesuffix(' per session')}"
+        yield Figure(row, told, math.log(times, wider), "exponent", goal=goal)
+    kib = (after["memory at most"] - before["memory at most"]) * 1024 / (row.sessions - few)
     yield Figure(row, "memory for each session", kib, "KiB", 0, GROWTH)
 
 
@@ -52,7 +62,7 @@ def _neighbours(figures: Sequence[Figure], who: str) -> Iterator[Figure]:
             )
             for told, name, goal in names:
                 times = found[name] / alone[name.removeprefix(GOOD)]
-                yield Figure(row, f"{told}, times those without", times, "", 1, goal if who == OPERATOR else None)
+                yield Figure(row, f"{told}, times those without", times, "×", 1, goal if who == OPERATOR else None)
 
 
 def _of(figures: Iterable[Figure], row: Row) -> dict[str, float]:

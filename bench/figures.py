@@ -76,9 +76,9 @@ def from_json(flat: Mapping[str, Any]) -> Figure:
 
 SHARE = 0.2  # of a core: 200 millicores
 REQUESTS = 8  # to Kubernetes for each session: five patches, two applies, one Event
-ONE_AFTER_THE_OTHER = (
-    3  # calls, each after the one before, besides the batches: zone, list, PUT (the GET goes with the list)
-)
+# Calls that have to follow each other until the first session is Ready: list, batch, PUT. The zone's name and the GET
+# can go with the list, batches with each other.
+ONE_AFTER_THE_OTHER = 3
 
 
 def speed(row: Row) -> float:

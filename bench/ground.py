@@ -36,22 +36,23 @@ AT_ONCE = 16  # requests of the bench itself
 OWN = {"POST pods", "DELETE pods", "PATCH pods"}
 VERBS = {"create": "POST", "update": "PUT", "get": "GET", "list": "GET"}
 
-Asked = Counter[str]  # "PATCH pods/status" -> how often; watches and the lease are left out
+Asked = Counter[str]  # "PATCH pods/status" -> how often
 
 
 class Depth(NamedTuple):
     """How much time a row is given: seconds without any move that count as rest, repetitions of a start, minutes of
-    rest that are watched at most, seconds of the lease of leaders that will end."""
+    rest that are watched at most, seconds of it as shipped, seconds of the lease of leaders that will end."""
 
     quiet: float
     starts: int
     minutes: int
+    rest: float
     lease: int
 
 
 # Both quiets are longer than wishes gather while nothing moves. The lease is as shipped, or short.
-THOROUGH = Depth(quiet=6.0, starts=3, minutes=60, lease=15)
-HASTY = Depth(quiet=2.5, starts=1, minutes=2, lease=3)
+THOROUGH = Depth(quiet=6.0, starts=3, minutes=60, rest=10.0, lease=15)
+HASTY = Depth(quiet=2.5, starts=1, minutes=2, rest=4.0, lease=3)
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,7 @@ async def real(bare: Bare) -> AsyncIterator[Ground]:
         kubeconfig = cluster.kubeconfig(cluster.service_account_token(namespace, ACCOUNT))
 
         async def asked() -> Asked:
-            events = cluster.requests_of(namespace, ACCOUNT)
-            return _counted(Asked(map(_audited, events)))
+            return Asked(map(_audited, cluster.requests_of(namespace, ACCOUNT)))
 
         async with _stage() as stage, _administrator(cluster) as http:
             yield Ground(stage, KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}, asked, bare, THOROUGH)
@@ -136,8 +136,13 @@ async def asked_of_sandbox(kube: KubeClient) -> Asked:
     """What programs have asked of the sandbox's API server so far: all but the router's part."""
     found = Asked()
     for call in await kube.request("GET", "/_sandbox/calls"):
-        found[f"{call['method']} {_resource(call['path'])}"] += 0 if call["is_watch"] else call["count"]
-    return _counted(Asked({key: number for key, number in found.items() if key not in OWN}))
+        found[f"{'WATCH' if call['is_watch'] else call['method']} {_resource(call['path'])}"] += call["count"]
+    return Asked({key: number for key, number in found.items() if key not in OWN})
+
+
+def upkeep(asked: Asked) -> Asked:
+    """What of it is asked whether there are sessions or not, as long as the program runs: watches and the lease."""
+    return Asked({key: n for key, n in asked.items() if key.endswith(" leases") or key.startswith("WATCH")})
 
 
 def _administrator(cluster: ControlPlane) -> aiohttp.ClientSession:
@@ -156,10 +161,6 @@ def _resource(path: str) -> str:
     """`…/namespaces/NAMESPACE/pods/NAME/status` -> pods/status."""
     _, _, below = path.partition("/namespaces/")
     return "/".join(below.split("/")[1::2])
-
-
-def _counted(asked: Asked) -> Asked:
-    return Asked({key: n for key, n in asked.items() if n and not key.endswith(" leases") and key[:5] != "WATCH"})
 
 
 async def _all(work: Iterable[Awaitable[object]]) -> None:

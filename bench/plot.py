@@ -16,7 +16,8 @@ Points = Sequence[tuple[float, float]]
 def svg(title: str, lines: Mapping[str, Points], *, across: str) -> str:
     """One line for each name; every coordinate is positive."""
     points = [point for line in lines.values() for point in line]
-    most_x, most_y = (max(values) for values in zip(*points, strict=True))
+    # A decade at least, so that a single point has a place, too.
+    most_x, most_y = (max((10.0, *(point[axis] for point in points))) for axis in (0, 1))
 
     def place(x: float, y: float) -> tuple[float, float]:
         wide = (WIDTH - LEFT - RIGHT) * math.log10(x) / math.log10(most_x)

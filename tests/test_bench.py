@@ -13,7 +13,9 @@ from bench.bare import Bare
 from bench.compare import compared
 from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row, as_json, from_json
 from bench.lives import LIFE
+from bench.plot import svg
 
+SPANS = (("100", 5000), ("100", 1000), ("1,000", 5000))
 BAD = "5 % taken names"
 
 
@@ -31,6 +33,31 @@ def test_the_good_ones_are_compared_with_the_burst_between_them_else_with_the_on
     assert times([*before, *bad]) == [2.0]
     assert times([*before, *bad, *burst(NONE_BAD, 16.0)]) == [1.25]
     assert times(bad) == []
+
+
+def test_growth_is_told_over_the_whole_way_and_over_its_parts_and_only_the_whole_has_goals() -> None:
+    calls = {100: 6, 1000: 10, 5000: 50}
+    names = ("Kubernetes calls per session", "CPU per session", "to Ready, max", "memory at most")
+    figures = [
+        Figure(Row("burst", sessions, 250), name, value)
+        for sessions, calls_then in calls.items()
+        for name, value in [("Cloudflare calls", float(calls_then)), *((name, float(sessions)) for name in names)]
+    ]
+    found = {(each.row.what, each.row.sessions, each.name): each for each in compared(figures)}
+    exponent = "exponent of Cloudflare calls"
+    whole, first, last = (found[f"growth from {few}", many, exponent] for few, many in SPANS)
+    assert [round(each.value, 3) for each in (whole, first, last)] == [0.542, 0.222, 1.0]
+    assert not whole.is_over
+    assert found["growth from 100", 5000, "exponent of CPU"].value == pytest.approx(2.0)
+    over = {each.row.what + f" to {each.row.sessions}" for each in found.values() if each.is_over}
+    assert over == {"growth from 100 to 5000"}
+
+
+@pytest.mark.parametrize("lines", [{}, {"this operator": [(1.0, 5.0)]}, {"floor": [(1.0, 5.0), (5000.0, 29.0)]}])
+def test_what_was_measured_is_drawn_however_little_it_is(lines: dict[str, list[tuple[float, float]]]) -> None:
+    picture = svg("calls", lines, across="sessions")
+    assert picture.count("<circle") == sum(map(len, lines.values()))
+    assert all(name in picture for name in lines)
 
 
 def test_figures_come_back_from_json_as_they_were() -> None:
