@@ -199,6 +199,14 @@ class Site:
         """Delete the Pods of these sessions, and return when they are gone."""
         self.kubectl("delete", "pod", *map(pod_name, sessions))
 
+    def evict(self, session: str) -> None:
+        """Evict the Pod of a session, as `kubectl drain` does."""
+        name = pod_name(session)
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}/eviction"
+        metadata = {"namespace": self.namespace, "name": name}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        self.cluster.kubectl("create", "--raw", path, "--filename", "-", stdin=json.dumps(eviction))
+
     def records(self) -> dict[str, Mapping[str, str]]:
         """Hash -> our annotations of its Pod, without the prefix, of every session that has a Pod."""
         pods = self.get(f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={HASH_LABEL}")

@@ -1,6 +1,5 @@
 """What routers, kubelets and people do to session Pods on a real API server."""
 
-import json
 from collections.abc import Mapping
 
 import pytest
@@ -68,13 +67,8 @@ def test_a_user_who_comes_back_while_the_old_pod_still_goes_gets_the_hostname_ag
 
 
 def test_an_evicted_pod_goes_at_once(site: Site, session: str) -> None:
+    site.evict(session)
     path = f"/api/v1/namespaces/{site.namespace}/pods/{pod_name(session)}"
-    eviction = {
-        "apiVersion": "policy/v1",
-        "kind": "Eviction",
-        "metadata": {"namespace": site.namespace, "name": pod_name(session)},
-    }
-    site.cluster.kubectl("create", "--raw", f"{path}/eviction", "--filename", "-", stdin=json.dumps(eviction))
     assert site.get(path) == {}  # nothing holds it
     site.wait_until_clean()
 

@@ -21,9 +21,10 @@ table again, `make mutants ONLY=text` the lines of the bugs that `text` is in.
 """
 CORE = "\n## The pure core\n"
 CORE_TEXT = """
-A mutation tool changes every expression of `fsm/` and of what is pure in `cloudflare_ops/`, one at a time; the unit and
-property tests without the simulation are the judge. `make mutmut` makes this half again. The transition table is data:
-its rows are above.
+A mutation tool changes the expressions of `fsm/` and of what is pure in `cloudflare_ops/`, one at a time; the unit and
+property tests without the simulation are the judge. It leaves out what is outside of functions (constants, patterns)
+and the decorated ones, here the properties of an observation and of a record. `make mutmut` makes this half again. The
+transition table is data: its rows are above.
 """
 
 

@@ -1,7 +1,8 @@
 """The simulation inside of a copy with a bug in it: what `hunt` runs there, and what it says on its last line.
 
-Stories and seed are those of `make test`. A bug is caught by an invariant alone: everything else that ends the run
-(the bug does not even import, an error of the simulation itself) is no catch, and ends it with a traceback.
+Stories and seed are those of `make test`. A bug is caught by an invariant, or because a callback or a moment never
+ends: everything else (the bug does not even import, an error of the simulation itself) is no catch, and ends it with a
+traceback.
 """
 
 import json

@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.cluster.cutpoints.ground import CLOUDFLARE, KUBERNETES, Ground, Replica, until
 
+Fault = Callable[[], Coroutine[Any, Any, None]]
 SHORT, LONG = 0.5, 5.0  # seconds: well within the lease, and beyond it
 
 
@@ -19,7 +20,7 @@ class Faults:
         self._rng = rng
         self._servers = asyncio.Lock()  # one thing at a time: a server that is down cannot hang
 
-    def all(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+    def all(self) -> tuple[Fault, ...]:
         """Every fault; the ones that meet a replica twice, as there are two."""
         of_replicas = (self.kill, self.drain, self.pause, self.leave_kubernetes, self.leave_cloudflare)
         of_servers = (self.lose_answers, self.fail, self.hang_apiserver, self.restart_apiserver, self.restart_etcd)

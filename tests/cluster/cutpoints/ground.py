@@ -161,6 +161,10 @@ class Ground:
         """Delete their Pods, as the router does."""
         await self._delete(sessions, "--wait=false")
 
+    async def evict(self, *sessions: str) -> None:
+        """Their node is drained."""
+        await asyncio.gather(*(asyncio.to_thread(self.site.evict, session) for session in sessions))
+
     async def end(self, *sessions: str) -> None:
         """End their Pods at once: nobody ever sees them going."""
         await self._delete(sessions, "--grace-period=0", "--force")

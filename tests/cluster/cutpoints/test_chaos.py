@@ -2,14 +2,14 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 
 import pytest
 
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.access import LIMIT
-from tests.cluster.cutpoints.faults import Faults
+from tests.cluster.cutpoints.faults import Fault, Faults
 from tests.cluster.cutpoints.ground import Ground, ground, until_found
 from tests.cluster.manifests import hostname, new_hash
 from tests.cluster.site import Json
@@ -18,6 +18,7 @@ from tests.controlplane import ControlPlane, KubectlError
 SEED = 4
 ROUNDS, A_ROUND = 20, 10  # rounds of chaos, a second or two each; new sessions in each
 STAY = 20  # sessions that live in the end
+EVICTED = 2  # in each round, of those that go
 
 
 @pytest.mark.timeout(400)
@@ -42,15 +43,22 @@ async def test_after_chaos_everything_is_exactly_right(cluster: ControlPlane, tm
 
 async def chaos(here: Ground, rng: random.Random) -> set[str]:
     """Every session of all rounds that nobody has deleted."""
-    faults, alive = Faults(here, rng), set[str]()
+    # Whom a fault meets depends on when it comes; what comes, and when, does not.
+    faults, alive = Faults(here, random.Random(SEED)), set[str]()
     async with asyncio.TaskGroup() as tasks:
-        for _ in range(ROUNDS):
-            tasks.create_task(rng.choice(faults.all())())
+        for fault in shuffled(faults.all(), rng):
+            tasks.create_task(fault())
             alive |= await come(here)
             alive -= await go(here, rng, alive)
             await asyncio.sleep(1)
     await faults.end()
     return alive
+
+
+def shuffled(faults: Sequence[Fault], rng: random.Random) -> list[Fault]:
+    """One for each round: every one of them, and some twice."""
+    again = rng.sample(faults, ROUNDS - len(faults))
+    return rng.sample([*faults, *again], ROUNDS)
 
 
 async def come(here: Ground) -> set[str]:
@@ -61,10 +69,11 @@ async def come(here: Ground) -> set[str]:
 
 
 async def go(here: Ground, rng: random.Random, alive: Collection[str]) -> set[str]:
-    """Some of the sessions: they go slowly, or at once, or come back under their name just after."""
+    """Some of the sessions: they are evicted, go slowly, or at once, or come back under their name just after."""
     chosen = rng.sample(sorted(alive), max(0, len(alive) - STAY))
     going, again = chosen[::3], chosen[1::3]
-    await insist(here.delete, *going)
+    await insist(here.evict, *going[:EVICTED])
+    await insist(here.delete, *going[EVICTED:])
     await insist(here.end, *chosen)
     await insist(here.create, *again)
     return {*chosen} - {*again}

@@ -47,6 +47,11 @@ BUGS = (
         ),
     ),
     Mutant(
+        "the content of a route not compared",
+        "a route that somebody changed stays as it is, and its session says Ready",
+        (Edit("k8s/route_facts.py", "[spec.get(key) for key in _SPEC]", "[key for key in _SPEC if key not in spec]"),),
+    ),
+    Mutant(
         "lost reply taken as failure",
         "nobody looks up what a write did whose reply was lost",
         (Edit("cloudflare_ops/errors.py", 'if method == "GET" or not sent:', "if True:"),),

@@ -25,6 +25,28 @@ BUGS = (
         (Edit("cloudflare_ops/ownership.py", "if adoptable else Verdict.FOREIGN", "if True else Verdict.FOREIGN"),),
     ),
     Mutant(
+        "a record without the proxy is good enough",
+        "a hostname whose proxy somebody switched off leads nowhere, and its session says Ready",
+        (
+            Edit(
+                "cloudflare_ops/ownership.py",
+                "if entry.proxied and parse(entry.comment) ==",
+                "if parse(entry.comment) ==",
+            ),
+        ),
+    ),
+    Mutant(
+        "no mark on what is adopted",
+        "records of the operator before this one stay without an owner, and every look patches them again",
+        (
+            Edit(
+                "cloudflare_ops/ownership.py",
+                'wanted: dict[str, Any] = {"comment": render(profile.owner), "proxied": True}',
+                'wanted: dict[str, Any] = {"proxied": True}',
+            ),
+        ),
+    ),
+    Mutant(
         "deletes mixed with posts",
         "one bad post takes all deletes with it",
         (

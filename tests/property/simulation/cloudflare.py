@@ -76,6 +76,6 @@ def _faulty(fault: Fault) -> Reply:
 def _cut_short(reply: Reply) -> Reply:
     """A list that says that there are more than it tells."""
     body: Any = reply.body
-    if isinstance(body.get("result"), list):
-        body = body | {"result": body["result"][: len(body["result"]) // 2]}
-    return Reply(reply.status, reply.headers, body)
+    if not isinstance(body.get("result"), list):
+        return reply
+    return Reply(reply.status, reply.headers, body | {"result": body["result"][: len(body["result"]) // 2]})

@@ -16,7 +16,7 @@ from cloudflare_ops.transport import Reply
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.envelope import Request
 from sandbox.cloudflare.tunnels import Tunnel
-from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes, rules_of
+from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes, rules_of, rules_of_document
 
 DOCUMENT_AGE = 2.0 + 0.5  # seconds from the end of a read to the write: the product's limit and one way
 BUDGET_WINDOW = 300.0  # seconds
@@ -42,6 +42,8 @@ class CloudflareMonitor(Eyes):
         self.most_writes = 0  # in a minute
         # (replica, part, name) -> when the newest request was sent whose answer showed it there
         self.shown: dict[tuple[int, str, str], float] = {}
+        self.reading: dict[int, bool] = {}  # by replica: whether its newest request is a read of the tunnel
+        self.wrote: dict[tuple[int, str, str], float] = {}  # when the newest write of it was sent
         # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
         self.lost: defaultdict[int, list[float]] = defaultdict(list)
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
@@ -51,7 +53,7 @@ class CloudflareMonitor(Eyes):
 
     def foreign_part(self, config: Any) -> str:
         """Everything in a document that is not ours, in its order."""
-        rules = [rule for rule in (config or {}).get("ingress") or () if self.is_foreign_rule(rule)]
+        rules = [rule for rule in rules_of_document(config) if self.is_foreign_rule(rule)]
         return repr({**(config or {}), "ingress": rules})
 
     def cloudflare_asked(self, replica: int, request: Request) -> float:
@@ -63,11 +65,14 @@ class CloudflareMonitor(Eyes):
         after, until = self._silent.get(replica, (now, now))
         # What was begun in the very moment of the answer is on its way.
         self.must(not after < now < until, f"replica {replica} sends although it was asked not to")
+        self.reading[replica] = request.method == "GET" and request.path.endswith("/configurations")
         if request.method == "GET":
             return now
+        self.writes += 1
         written = _recent(self._written[replica], now, 60.0)
         self.most_writes = max(self.most_writes, written)
         self.must(written <= WRITES_A_MINUTE, f"replica {replica} sent {written} writes to Cloudflare in a minute")
+        self._note_own(replica, request)
         # Nothing in the API could stop a write that was paused between its checks and the send.
         if not self.is_on_its_way(replica):
             self.check_lease(replica, f"{request.method} to Cloudflare", self.settings[replica].call_limit)
@@ -78,6 +83,24 @@ class CloudflareMonitor(Eyes):
             else:
                 self.must(len(request.body) == 1, f"replica {replica} mixes {sorted(request.body)} in one batch")
         return now
+
+    def _note_own(self, replica: int, request: Request) -> None:
+        """The names that a write is about: what was seen of them before proves nothing afterwards."""
+        if request.method == "PUT":
+            before, after = (set(map(repr, rules_of_document(config))) for config in self._documents(replica, request))
+            rules = [rule for config in self._documents(replica, request) for rule in rules_of_document(config)]
+            names = {str(rule.get("hostname")) for rule in rules if repr(rule) in before ^ after}
+            self.wrote |= {(replica, "rule", name): self.now() for name in names}
+        else:
+            known = {record["id"]: record["name"] for record in self.world.records.all()}
+            entries = [entry for entries in request.body.values() for entry in entries]
+            names = {str(entry.get("name") or known.get(entry.get("id"))) for entry in entries}
+            self.wrote |= {(replica, "dns", name): self.now() for name in names}
+
+    def _documents(self, replica: int, request: Request) -> tuple[Any, Any]:
+        """The newest one that a replica has read, and the one that it sends."""
+        reads = self._reads[replica]
+        return (reads[-1].config if reads else None), request.body["config"]
 
     def cloudflare_throttled(self, replica: int, seconds: float) -> None:
         """A replica is asked to send nothing for so long."""
@@ -98,7 +121,7 @@ class CloudflareMonitor(Eyes):
             if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
                 self.jumps[replica] += 1
             self._reads[replica].append(Read(self.now(), config, version))
-            self._show(replica, "rule", asked, [rule.get("hostname") for rule in (config or {}).get("ingress") or ()])
+            self._show(replica, "rule", asked, [rule.get("hostname") for rule in rules_of_document(config)])
         elif isinstance(result, list):
             self._show(replica, "dns", asked, [record["name"] for record in result])
         elif request.method == "POST":
@@ -116,9 +139,8 @@ class CloudflareMonitor(Eyes):
         bases = [read for read in reads if self.foreign_part(read.config) == foreign]
         self.must(bool(bases), f"replica {replica} PUTs a document that is no recent read plus its own edit")
         if bases:
-            sent = list(map(repr, config.get("ingress") or ()))
-            before = (bases[-1].config or {}).get("ingress") or ()
-            for rule in before:
+            sent = list(map(repr, rules_of_document(config)))
+            for rule in rules_of_document(bases[-1].config):
                 if not self.is_foreign_rule(rule) and repr(rule) not in sent:
                     self._check_rule_removed(replica, rule, config)
 
@@ -147,7 +169,6 @@ class CloudflareMonitor(Eyes):
         tunnel = self.world.tunnels[self.settings[replica].cf_tunnel_id]
         foreign, version = self.foreign_part(tunnel.config), tunnel.version
         yield
-        self.writes += 1
         self.tell(f"replica {replica}", _short(request))
         self._check_records(replica, records)
         if tunnel.version != version:
@@ -159,9 +180,10 @@ class CloudflareMonitor(Eyes):
         for key, record in before.items():
             if after.get(key) != record:
                 self._check_record_touched(replica, record, after.get(key))
-        for key in after.keys() - before.keys():
-            is_marked = ownership.parse(str(after[key]["comment"])) == self.settings[replica].owner_id
-            self.must(is_marked, f"replica {replica} made {after[key]['name']} without the mark")
+        for key, record in after.items():
+            is_marked = ownership.parse(str(record["comment"])) == self.settings[replica].owner_id
+            is_written = before.get(key) != record
+            self.must(is_marked or not is_written, f"replica {replica} wrote {record['name']} without the mark")
 
     def _check_record_touched(self, replica: int, record: Any, after: Any) -> None:
         name, what = record["name"], "changed" if after else "removed"
@@ -172,7 +194,7 @@ class CloudflareMonitor(Eyes):
         is_ours = is_marked and record["content"] == own
         is_adopted = bool(after) and comment == ownership.ORIGINAL_COMMENT
         since, _ = self.foreign_records.get(record["id"], (LONG_AGO, None))
-        is_old = self.now() - since > WINDOW and self.is_fair(replica)
+        is_old = self.knew_at(replica) - since > WINDOW
         self.must(is_ours or is_adopted or not is_old, f"replica {replica} {what} the foreign record {name}")
         session = hash_of_hostname(name)
         if not after and session:

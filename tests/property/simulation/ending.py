@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
+from cloudflare_ops import ownership
 from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
 from fsm.desired import desired
@@ -14,7 +15,7 @@ from fsm.session import OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
 from fsm.states import State
 from tests.property.simulation import moving
 from tests.property.simulation.names import CROWD, FOREIGN_SERVICE, HASHES, NEIGHBOUR
-from tests.property.simulation.simulation import Replica, Simulation
+from tests.property.simulation.simulation import CONCURRENT_WRITES, Replica, Simulation
 
 SESSIONS = (*HASHES, *CROWD, NEIGHBOUR)
 
@@ -66,14 +67,19 @@ def _waiting(sim: Simulation) -> set[str]:
     }
 
 
-def is_full(sim: Simulation) -> bool:
-    """Whether the zone takes no more records."""
+def waits_for_room(sim: Simulation) -> bool:
+    """Whether a session waits for room in a full zone: it has to try."""
+    told = [_record_of(pod).get("last-error", "") for _, pod in sim.monitor.pods()]
+    return _is_full(sim) and any(error.startswith("RecordQuotaExceeded") for error in told)
+
+
+def _is_full(sim: Simulation) -> bool:
     return len(sim.world.records.all()) >= sim.world.records.quota
 
 
 def stuck(sim: Simulation) -> list[str]:
     """Tasks and locks of replicas in which somebody is still at work."""
-    found = []
+    found = [f"replica {replica.number} does not stop" for replica in sim.replicas if _lingers(replica)]
     for replica in sim.replicas:
         if replica.is_alive:
             names = [task.get_name() for task in sim.tasks_of(replica)]
@@ -84,6 +90,10 @@ def stuck(sim: Simulation) -> list[str]:
             ]
             found += [f"replica {replica.number}: {path} is locked" for path in _locked(replica)]
     return found
+
+
+def _lingers(replica: Replica) -> bool:
+    return replica.stop.is_set() and not (replica.is_killed or replica.is_paused or replica.task.done())
 
 
 def live_sessions(sim: Simulation) -> set[str]:
@@ -146,7 +156,26 @@ def _wrong_with(sim: Simulation, session: str, left: set[str]) -> str:
         return f"{session} is not Ready: {record}"
     if left != _wanted(sim, session):
         return f"{session} has {left}"
+    if spoilt := list(_spoilt(sim, session)):
+        return f"{session} is Ready, but not as wanted: {spoilt}"
     return "" if record.get("hostname") == sim.hostname_of(session) else f"{session} has another hostname: {record}"
+
+
+def _spoilt(sim: Simulation, session: str) -> Iterator[Any]:
+    """Its objects that have another content than they should."""
+    profile = sim.profile_of(session)
+    wanted, routes = desired(session, profile), sim.monitor.routes()
+    for record in wanted.records:
+        right = {"type": "CNAME", "content": record.content, "ttl": 1, "proxied": True}
+        right |= {"comment": ownership.render(profile.owner)}
+        yield from (it for it in sim.world.records.at(record.name) if right.items() - {k: it[k] for k in right}.items())
+    for rule in wanted.rules:
+        found = [it for it in sim.monitor.rules() if it.get("hostname") == rule.hostname]
+        yield from (it for it in found if it != {"hostname": rule.hostname, "service": rule.service})
+    for route in wanted.routes:
+        it, labels = routes[route.name], route.manifest["metadata"]["labels"]
+        if it["spec"] != route.manifest["spec"] or labels.items() - it["metadata"]["labels"].items():
+            yield it
 
 
 def has_several_problems(sim: Simulation) -> bool:
@@ -168,7 +197,7 @@ def _problems_of(sim: Simulation, session: str) -> set[str]:
     wanted = desired(session, sim.profile_of(session))
     if any(route.name in sim.monitor.foreign_routes for route in wanted.routes):
         problems.add("RouteConflict")
-    if not records and is_full(sim):
+    if not records and _is_full(sim):
         problems.add("RecordQuotaExceeded")
     return problems
 
@@ -190,13 +219,16 @@ def _age(pod: Any) -> tuple[str, str]:
 
 
 def _locked(replica: Replica) -> Iterator[str]:
-    """Every lock in the replica's own objects that somebody holds, by its path."""
+    """Every lock in the replica's own objects that somebody holds, every semaphore that is not whole, by its path."""
     seen: set[int] = set()
     todo: list[tuple[str, object]] = [("operator", replica.operator)]
     while todo:
         path, thing = todo.pop()
         if isinstance(thing, asyncio.Lock):
             if thing.locked():
+                yield path
+        elif isinstance(thing, asyncio.Semaphore):
+            if thing._value != CONCURRENT_WRITES:
                 yield path
         elif id(thing) not in seen and type(thing).__module__.partition(".")[0] in (
             "controller",

@@ -5,6 +5,7 @@ import json
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from fsm.errors import TransientError
@@ -62,7 +63,9 @@ class SimulatedKube:
         self._monitor.kube_asked(replica, request)
         try:
             async with asyncio.timeout(timeout):
-                answer = await self._network.exchange("kube", lambda: self._effect(replica, request))
+                answer = await self._network.exchange(
+                    "kube", lambda: self._effect(replica, request), partial(_cut_short, request)
+                )
             if self._troubles.are_events_lost and method == "POST" and path.endswith("/events"):
                 raise LostError(sent=True)
         except (LostError, TimeoutError):
@@ -132,6 +135,11 @@ class SimulatedKube:
             await asyncio.sleep(self._troubles.delay)
         times = 2 if self._troubles.disturb and self._troubles.disturb.popleft() == "duplicate" else 1
         return [copied(event)] * times
+
+
+def _cut_short(request: Request, answer: Response | Stream) -> Response | Stream:
+    """The next page of a list whose beginning the API server knows no more."""
+    return Response(410, {"reason": "Expired", "message": "too old"}) if request.query.get("continue") else answer
 
 
 def _success(request: Request, answer: Response | Stream) -> Object:

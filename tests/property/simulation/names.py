@@ -29,4 +29,10 @@ NEIGHBOURS: tuple[Mapping[str, str], ...] = (
         "ROUTER_SERVICE_URL": NEIGHBOUR_SERVICE,
     },
     {"WATCH_NAMESPACE": "neighbours", "ROUTER_SERVICE_URL": NEIGHBOUR_SERVICE},
+    # By mistake with our owner id: only the live Pods keep the two from taking each other's sessions for orphans.
+    {
+        "LEASE_NAME": "neighbour",
+        "POD_LABEL_SELECTOR": f"{MANAGED_BY_LABEL}=neighbour",
+        "ROUTER_SERVICE_URL": NEIGHBOUR_SERVICE,
+    },
 )

@@ -81,7 +81,7 @@ class Network:
             await asyncio.sleep(0.01)
             raise LostError(sent=False)
         fault = self.faults[service].popleft() if self.faults[service] else None
-        if fault is not None:
+        if fault not in (None, Fault.CUT_SHORT):
             self.counted[fault] += 1
         answer: asyncio.Future[_T] = self._loop.create_future()
         context = copy_context()
@@ -109,8 +109,9 @@ class Network:
                 answer.set_exception(error)
                 answer.exception()  # asked for, so that nobody complains when the replica is gone
             return
-        result = cut(result) if fault is Fault.CUT_SHORT else result
-        self._loop.call_later(self._way() + late, _deliver, answer, result)
+        told = cut(result) if fault is Fault.CUT_SHORT else result
+        self.counted[Fault.CUT_SHORT] += told is not result
+        self._loop.call_later(self._way() + late, _deliver, answer, told)
 
     def _way(self) -> float:
         return self._random.uniform(0.001, 0.2)

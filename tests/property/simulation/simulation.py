@@ -31,6 +31,7 @@ from tests.property.simulation.scene import Scene
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 PAGE = 2  # objects: lists of several pages, which may be cut short between two of them
+RESETS = 0.2  # of the foreign writes between a read and a write: a tool's whole list, without ours
 CONCURRENT_WRITES = 2  # so that some have to wait for their turn, as among a thousand sessions
 
 
@@ -45,6 +46,7 @@ class Replica:
     is_neighbour: bool
     is_alive: bool = True
     is_paused: bool = False
+    is_killed: bool = False
 
 
 class Simulation(Scene):
@@ -61,6 +63,7 @@ class Simulation(Scene):
         self.may_hold: set[int] = set()  # replicas whose identity is wrong: the sweep's brake may trip
         self.has_missed_many = False  # whether any replica's may
         self.moves: Counter[tuple[State, Trigger]] = Counter()
+        self.happened: Counter[str] = Counter()  # faults, by kind, but for those of single calls
         self.kill_points: set[tuple[str, int]] = set()
         self._patches = ExitStack()
         self._patches.enter_context(patch.object(listing, "PAGE", PAGE))
@@ -101,7 +104,7 @@ class Simulation(Scene):
 
     def kill(self, replica: Replica) -> None:
         """Kill -9: it stops where it is, for ever."""
-        replica.is_alive = False
+        replica.is_alive, replica.is_killed = False, True
         self.monitor.tell("fate", f"replica {replica.number} is killed")
         for task in self.tasks_of(replica):
             self.kill_points.update(kill_points.standing(task))
@@ -226,7 +229,7 @@ class Simulation(Scene):
         """Just before a write of the tunnel has its effect."""
         if self.intruders:
             self.intruders -= 1
-            self.write_tunnel()
+            self.write_tunnel(reset=self.random.random() < RESETS)
 
     def _counting(self, move: Any) -> Any:
         def counted(before: Any, trigger: Trigger, *rest: Any, **more: Any) -> Any:

@@ -18,6 +18,7 @@ class Tally:
     examples: int = 0
     steps: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
     states: Counter[str] = field(default_factory=Counter)
     moves: Counter[tuple[str, str]] = field(default_factory=Counter)
     stood: set[tuple[str, int]] = field(default_factory=set)
@@ -28,6 +29,7 @@ class Tally:
         """One story is over."""
         self.examples += 1
         self.faults += Counter({fault.value: times for fault, times in sim.network.counted.items()})
+        self.happened += sim.happened
         self.states += sim.monitor.counts
         self.moves += Counter({(state.value, trigger.value): n for (state, trigger), n in sim.moves.items()})
         self.stood |= sim.kill_points
@@ -39,6 +41,7 @@ class Tally:
         self.examples += other.examples
         self.steps += other.steps
         self.faults += other.faults
+        self.happened += other.happened
         self.states += other.states
         self.moves += other.moves
         self.stood |= other.stood
@@ -60,12 +63,13 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """The summary."""
         yield f"examples: {self.examples}, steps: {self.steps}"
-        yield "faults: " + _counted(self.faults)
+        yield "faults of calls: " + _counted(self.faults)
+        yield "other faults: " + _counted(self.happened)
         yield "states written: " + _counted(self.states)
         yield f"moves of the table: {len(self.moves.keys() & MOVES)} of {len(MOVES)}"
         yield from (f"  never: {move}" for move in self.never_moved())
         yield f"most Cloudflare writes of a replica in a minute: {self.most_writes}"
-        yield f"foreign edits that were overwritten between read and write, and reported: {self.lost_edits}"
+        yield f"foreign edits that were overwritten between read and write: {self.lost_edits}"
         every, missed = len(kill_points.every()), self.never_killed()
         yield f"kill points: {every - len(missed)} of {every}"
         yield from (f"  never: {file}:{line} ({function})" for file, function, line, _ in missed)

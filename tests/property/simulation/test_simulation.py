@@ -33,12 +33,12 @@ from tests.property.simulation.fates import (
     stop_at,
     stop_for,
 )
-from tests.property.simulation.names import HASHES, NEIGHBOUR
+from tests.property.simulation.names import HASHES, NEIGHBOUR, NEIGHBOURS
 from tests.property.simulation.network import Fault
 from tests.property.simulation.preludes import PRELUDES
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.tally import TALLY
-from tests.property.simulation.trials import LOSSES, TRIALS
+from tests.property.simulation.trials import LOSSES, SPOILERS, TRIALS
 
 # Mutants only have to be caught: what shortens the story for people takes minutes.
 PHASES = (Phase.generate,) if os.environ.get("MUTANT") else (Phase.generate, Phase.shrink)
@@ -57,6 +57,18 @@ QUIET = 130.0  # seconds in which nobody may write
 MOMENT, MOMENTS = 1.7, 200  # seconds and times to look whether nobody is at work: only the budget takes longer
 
 
+class Bugs(logging.Handler):
+    """What the product itself calls a bug: it logs an error of its own, and goes on."""
+
+    def __init__(self, sim: Simulation) -> None:
+        super().__init__(logging.ERROR)
+        self._monitor = sim.monitor
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._monitor.must(False, f"{record.name}: {record.getMessage()}: {error!r}")
+
+
 class Story(RuleBasedStateMachine):
     """The rules; `sim` is the stage. Half of the steps are sessions that come and go: without them nothing can fail."""
 
@@ -64,7 +76,7 @@ class Story(RuleBasedStateMachine):
         seed=st.integers(0, 2**32 - 1),
         count=st.integers(1, 3),
         watchlist=st.booleans(),
-        neighbour=st.integers(0, 1),
+        neighbour=st.integers(0, len(NEIGHBOURS) - 1),
         originals=st.sets(sessions, max_size=2),
         first=st.sets(sessions),
         outage=st.sampled_from(("", "", "kube", "cloudflare")),
@@ -86,9 +98,11 @@ class Story(RuleBasedStateMachine):
         pause: float,
         can_crowd: bool,
     ) -> None:
-        logging.disable(logging.CRITICAL)
+        logging.disable(logging.WARNING)
         self.sim = Simulation(seed, watchlist=watchlist, neighbour=neighbour)
         self.sim.environment["CF_REQUEST_BUDGET"] = budget
+        self.bugs = Bugs(self.sim)
+        logging.getLogger().addHandler(self.bugs)
         self.can_crowd = can_crowd
         for session in sorted(originals):
             self.sim.make_originals(session)
@@ -172,6 +186,7 @@ class Story(RuleBasedStateMachine):
             self.sim.loop.run_steps(steps)
         able = [*self.sim.alive(), *self.sim.alive(is_neighbour=True)]
         if able:
+            self.sim.happened[what] += 1
             REPLICA_FATES[what](self.sim, able[number % len(able)], pause)
 
     @rule(
@@ -212,6 +227,7 @@ class Story(RuleBasedStateMachine):
         if not self.sim.alive():
             self.sim.start()
         if replica := self.sim.halt_at(point, HALT_STEPS):
+            self.sim.happened["stopped at an await"] += 1
             stop_for(self.sim, replica, halt)
         self.sim.calm()
         if not self.sim.alive():
@@ -231,10 +247,12 @@ class Story(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(sorted(NETWORK_FATES)), service=services, session=sessions, pause=pauses)
     def something_happens_to_the_network(self, what: str, service: str, session: str, pause: float) -> None:
+        self.sim.happened[what] += 1
         NETWORK_FATES[what](self.sim, service, session, pause)
 
     @rule(what=st.sampled_from(sorted(CHANGES)), pause=pauses)
     def the_settings_change(self, what: str, pause: float) -> None:
+        self.sim.happened[what] += 1
         CHANGES[what](self.sim, pause)
 
     # Takes a third of a second, twenty times as long as others: not in every story, and once.
@@ -242,12 +260,14 @@ class Story(RuleBasedStateMachine):
     @rule(trap=st.sampled_from(sorted(crowds.TRAPS)))
     def a_crowd_comes_and_the_operator_is_misled(self, trap: str) -> None:
         self.can_crowd = False
+        self.sim.happened[f"a crowd, and {trap}"] += 1
         crowds.play(self.sim, trap)
 
     # People and tools
 
     @rule(what=st.sampled_from(sorted(PEOPLE)), session=sessions, pause=pauses)
     def somebody_does_something(self, what: str, session: str, pause: float) -> None:
+        self.sim.happened[f"somebody {what}"] += 1
         PEOPLE[what](self.sim, session)
         self.sim.run(pause)
 
@@ -255,18 +275,21 @@ class Story(RuleBasedStateMachine):
     def a_ready_session_loses_something(self, what: str, session: str, is_gone: bool) -> None:
         if session not in ending.live_sessions(self.sim):
             self._come(session)
+        self.sim.happened[f"a Ready session: {what}"] += 1
         LOSSES[what](self.sim, session, is_gone)
 
     @rule(what=st.sampled_from(sorted(TRIALS)), session=sessions, is_gone=st.booleans())
     def a_ready_session_is_tried(self, what: str, session: str, is_gone: bool) -> None:
         if session not in ending.live_sessions(self.sim):
             self._come(session)
+        self.sim.happened[f"a Ready session: {what}"] += 1
         TRIALS[what](self.sim, session, is_gone)
 
     @rule(times=st.sampled_from((1, 2, 3, 1_000_000)), pause=pauses)
     def a_tool_writes_between_our_read_and_write(self, times: int, pause: float) -> None:
         self.sim.monitor.tell("fate", f"a tool will be faster than the next {times} writes of the tunnel")
         self.sim.intruders = times
+        self.sim.happened["a tool between our read and write"] += 1
         self.every_session_turns(pause)
 
     @rule(
@@ -276,6 +299,7 @@ class Story(RuleBasedStateMachine):
         pause=pauses,
     )
     def a_person_edits_the_record(self, session: str, key: str, text: str | None, pause: float) -> None:
+        self.sim.happened["an edited record"] += 1
         self.sim.edit_record(session, key, text)
         self.sim.run(pause)
 
@@ -302,12 +326,21 @@ class Story(RuleBasedStateMachine):
         try:
             self._all_is_well_in_the_end()
         finally:
+            logging.getLogger().removeHandler(self.bugs)
             self.sim.close()
             TALLY.add(self.sim)
             logging.disable(logging.NOTSET)
 
     def _all_is_well_in_the_end(self) -> None:
         ending.let_the_faults_stop(self.sim)
+        self._all_gets_well()
+        self._something_happens_once_more()
+        self._all_gets_well()
+        self.nothing_forbidden_has_happened()
+        self._overwritten_edits_were_reported()
+        self._and_then_all_is_quiet()
+
+    def _all_gets_well(self) -> None:
         for _ in range(ROUNDS):
             self.sim.run(ROUND)
             wrong = ending.what_is_wrong(self.sim)
@@ -316,9 +349,15 @@ class Story(RuleBasedStateMachine):
             if any(replica.is_alive for replica in self.sim.held_back()):
                 self.sim.ask_for_sweep()
         self._must(not wrong, "in the end: " + "; ".join(wrong))
-        self.nothing_forbidden_has_happened()
-        self._overwritten_edits_were_reported()
-        self._and_then_all_is_quiet()
+
+    def _something_happens_once_more(self) -> None:
+        """In a world where nothing else hides what comes of it."""
+        session = self.sim.random.choice(HASHES)
+        match self.sim.random.choice(("nothing", "is spoilt", "is interrupted", "is held up")):
+            case "is spoilt":
+                PEOPLE[self.sim.random.choice(SPOILERS)](self.sim, session)
+            case "is interrupted" | "is held up" as what:
+                TRIALS[what](self.sim, session, False)
 
     def _overwritten_edits_were_reported(self) -> None:
         for replica in self.sim.replicas:
@@ -334,7 +373,7 @@ class Story(RuleBasedStateMachine):
         before = self.sim.monitor.writes
         self.sim.run(QUIET)
         # Who waits for room in the zone has to try.
-        is_quiet = self.sim.monitor.writes == before or ending.is_full(self.sim)
+        is_quiet = self.sim.monitor.writes == before or ending.waits_for_room(self.sim)
         self._must(is_quiet, "there are writes although nothing changes")
         for _ in range(MOMENTS):
             stuck = ending.stuck(self.sim)

@@ -20,6 +20,7 @@ BETWEEN = sorted(
     if point[0] in ("cloudflare_ops/wishes.py", "controller/living.py")
     or point[:2] == ("cloudflare_ops/client.py", "_once")
 )
+WAIT = 6.0  # seconds: a document is too old to be written by then
 SETTLED, LOOK = 20.0, 65.0  # seconds until a session is Ready, and from one look at everything to the next
 
 
@@ -112,6 +113,18 @@ def _interrupted(halt: Callable[[Simulation], Replica | None]) -> Callable[[Simu
     return interrupt
 
 
+def _held_up(sim: Simulation, session: str, is_gone: bool) -> None:
+    """Sessions come and go, and while the tunnel is read the answer to another call says to send nothing for a time."""
+    sim.run(SETTLED)
+    sim.monitor.reading.clear()
+    for other in HASHES:
+        sim.turn(other)
+    replica = sim.halt(lambda task: sim.monitor.reading.get(task.replica, False), "reads the tunnel", HALT_STEPS)
+    if replica:
+        replica.operator.base.budget.block(WAIT)
+    sim.run(SETTLED)
+
+
 def _halted_between(sim: Simulation) -> Replica | None:
     replica = sim.halt_at(sim.random.choice(BETWEEN), HALT_STEPS)
     sim.loop.run_steps(sim.random.randint(1, 60))  # the answer may be there, and only be waited for
@@ -149,6 +162,7 @@ LOSSES: Mapping[str, Callable[[Simulation, str, bool], None]] = {what: _lost(wha
 TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
     **{fault.value: _unanswered(fault) for fault in (Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE_EFFECT)},
     "is interrupted": _interrupted(_halted_between),
+    "is held up": _held_up,
     "is interrupted by an answer": _interrupted(_halted_at_a_live_read),
     "leaves the selection": _unselected,
     "comes back unheard": _unheard,

@@ -1,0 +1,90 @@
+"""The end of a story notices what it is there for: the simulation can only be as good as what it looks at."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from cloudflare_ops.ownership import ORIGINAL_COMMENT
+from tests.property.simulation import ending
+from tests.property.simulation.names import HASHES
+from tests.property.simulation.simulation import Simulation
+from tests.property.simulation.test_simulation import Bugs
+
+SESSION, OTHER = HASHES[:2]
+SOON = 30.0  # seconds
+
+
+@contextmanager
+def ready_sessions() -> Iterator[Simulation]:
+    """Two Ready sessions, whose operator has just been told to stop."""
+    sim = Simulation(1)
+    try:
+        sim.create_session(SESSION)
+        sim.create_session(OTHER)
+        replica = sim.start()
+        sim.run(SOON)
+        assert ending.what_is_wrong(sim) == []
+        assert ending.stuck(sim) == []
+        sim.terminate(replica)
+        sim.run(SOON)
+        yield sim
+    finally:
+        sim.close()
+
+
+def comment(sim: Simulation) -> None:
+    [record] = sim.world.records.at(sim.hostname_of(SESSION))
+    sim.world.records.patch(record["id"], {"comment": ORIGINAL_COMMENT}, "2026-11-23T00:00:00Z")
+
+
+def rule(sim: Simulation) -> None:
+    config = sim.world.tunnel.config
+    assert config
+    rules = [{**it, "path": "/a"} if it.get("hostname") == sim.hostname_of(SESSION) else it for it in config["ingress"]]
+    sim.world.tunnel.configure({**config, "ingress": rules}, "2026-11-23T00:00:00Z")
+
+
+SPOILT: dict[str, Callable[[Simulation], None]] = {
+    "proxy": lambda sim: sim.dim_record(SESSION),
+    "comment": comment,
+    "rule": rule,
+    "route": lambda sim: sim.spoil_route(SESSION, remove=False),
+    "record": lambda sim: sim.remove_record(sim.hostname_of(SESSION)),
+    "no route": lambda sim: sim.spoil_route(SESSION, remove=True),
+}
+
+
+@pytest.mark.parametrize("what", SPOILT)
+def test_whatever_of_a_session_is_not_as_wanted_is_told(what: str) -> None:
+    with ready_sessions() as sim:
+        SPOILT[what](sim)
+        wrong = ending.what_is_wrong(sim)
+        assert len(wrong) == 1
+        assert wrong[0].startswith(SESSION)
+
+
+def test_who_does_not_stop_is_told() -> None:
+    with ready_sessions() as sim:
+        assert ending.stuck(sim) == []
+        replica = sim.start()
+        sim.run(SOON)
+        replica.stop.set()
+        assert ending.stuck(sim) == [f"replica {replica.number} does not stop"]
+        sim.run(SOON)
+        assert ending.stuck(sim) == []
+
+
+def test_what_the_product_itself_calls_a_bug_is_a_violation() -> None:
+    with ready_sessions() as sim:
+        bugs = Bugs(sim)
+        log = logging.getLogger("controller.queue")
+        log.addHandler(bugs)
+        try:
+            log.error("a worker failed", exc_info=ValueError("why"))
+            log.warning("nothing of interest")
+        finally:
+            log.removeHandler(bugs)
+        [violation] = sim.monitor.violations
+        assert "a worker failed: ValueError('why')" in violation
