@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from bench.figures import floor_of_burst
-from bench.ground import Asked, asked_of_sandbox
+from bench.ground import Asked, asked_of_sandbox, upkeep
 from cloudflare_ops import ownership
 from cloudflare_ops.ingress import Ingress
 from cloudflare_ops.zone import ZoneView
@@ -134,8 +134,9 @@ async def _has_told(stage: Stage, sessions: int) -> bool:
 
 
 async def _written(stage: Stage) -> Asked:
-    """What the operator wrote to Kubernetes; reads are what the test itself waits with, a POST is the stage's route."""
+    """What the operator wrote to Kubernetes for sessions; the test itself waits by reading, and the stage POSTs a route."""
     asked = await asked_of_sandbox(stage.kube)
+    asked -= upkeep(asked)
     theirs = ("GET", "POST ingressroutes")
     return Asked({kind: number for kind, number in asked.items() if not kind.startswith(theirs)})
 
