@@ -134,7 +134,7 @@ async def _has_told(stage: Stage, sessions: int) -> bool:
 
 
 async def _written(stage: Stage) -> Asked:
-    """What the operator wrote to Kubernetes for sessions; the test itself waits by reading, and the stage POSTs a route."""
+    """What the operator wrote to Kubernetes for sessions; the test waits by reading, and the stage POSTs a route."""
     asked = await asked_of_sandbox(stage.kube)
     asked -= upkeep(asked)
     theirs = ("GET", "POST ingressroutes")
