@@ -75,7 +75,7 @@ async def _measure(found: dict[int, list[Figure]], *, quick: bool, only: str) ->
 
 
 def _ground(bare: floors.Bare) -> str:
-    # An interpreter that was built without optimisation takes half as much again as the image's.
+    # One that was built without optimisation takes up to half as much again for what is pure Python.
     request = f"a request through the Kubernetes library alone takes {bare.request * 1000:.2f} ms of CPU"
     return f"Python {sys.version} on {os.cpu_count()} cores; {request}.\n"
 

@@ -23,7 +23,7 @@ from bench.figures import (
     floor_of_work,
     speed,
 )
-from bench.ground import Ground, upkeep
+from bench.ground import AS_SHIPPED, Ground, upkeep
 from bench.watching import WITHIN, diary, until
 from k8s.elector import RETRY
 from sandbox.operators import Replica
@@ -32,7 +32,6 @@ HOUR = 60  # rounds: each session is touched once a minute, and each minute has 
 WATCHED = {100: 60, 5000: 2}  # minutes of it, by sessions: their touches take as long as they take
 WATCHED_ELSE = 6
 TOUCHES_PER_SECOND = 200  # that the held operator takes, too, beside the looks
-LEASE = 15.0  # seconds, as shipped: what has to be renewed within it
 SETTLING = 2  # rounds after a start that are not watched: memory and caches are still growing
 LAST_EVENT = 1.0  # seconds within which the Event of a session that is Ready is out
 AFTER_KILL, AFTER_SIGTERM = 2.0, 2.0  # goals, seconds: to the first write, once the lease is over
@@ -72,7 +71,7 @@ async def idle(ground: Ground, burst_row: Row) -> list[Figure]:
     asked, looks = await _counts(ground) - before, _looks(ground) - looks
     spent, after = process.cpu(begun.replica) - cpu, process.memory(begun.replica)
     hour = spent / minutes * HOUR + always * 3600
-    floor = HOUR * row.sessions * READ_CPU + 3600 / LEASE * ground.bare.request
+    floor = HOUR * row.sessions * READ_CPU + 3600 / float(AS_SHIPPED["LEASE_DURATION"]) * ground.bare.request
     memory_goal = IDLE_MEMORY if row.sessions == 1 else None
     return [
         Figure(row, "Cloudflare calls per resync", _cloudflare(asked) / looks, "calls", floor_of_look(row.sessions), 3),

@@ -10,12 +10,11 @@ import pytest
 from bench import rows
 from bench.alone import Order, measured, ordered
 from bench.bare import Bare
-from bench.compare import compared
+from bench.compare import SPANS, compared
 from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row, as_json, from_json
 from bench.lives import LIFE
 from bench.plot import svg
 
-SPANS = (("100", 5000), ("100", 1000), ("1,000", 5000))
 BAD = "5 % taken names"
 
 
@@ -45,7 +44,7 @@ def test_growth_is_told_over_the_whole_way_and_over_its_parts_and_only_the_whole
     ]
     found = {(each.row.what, each.row.sessions, each.name): each for each in compared(figures)}
     exponent = "exponent of Cloudflare calls"
-    whole, first, last = (found[f"growth from {few}", many, exponent] for few, many in SPANS)
+    whole, first, last = (found[f"growth from {few:,}", many, exponent] for few, many in SPANS)
     assert [round(each.value, 3) for each in (whole, first, last)] == [0.542, 0.222, 1.0]
     assert not whole.is_over
     assert found["growth from 100", 5000, "exponent of CPU"].value == pytest.approx(2.0)

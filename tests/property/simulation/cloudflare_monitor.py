@@ -87,20 +87,17 @@ class CloudflareMonitor(Eyes):
     def _note_own(self, replica: int, request: Request) -> None:
         """The names that a write is about: what was seen of them before proves nothing afterwards."""
         if request.method == "PUT":
-            before, after = (set(map(repr, rules_of_document(config))) for config in self._documents(replica, request))
-            rules = [rule for config in self._documents(replica, request) for rule in rules_of_document(config)]
-            names = {str(rule.get("hostname")) for rule in rules if repr(rule) in before ^ after}
+            reads = self._reads[replica]
+            before = rules_of_document(reads[-1].config if reads else None)
+            after = rules_of_document(request.body["config"])
+            changed = set(map(repr, before)) ^ set(map(repr, after))
+            names = {str(rule.get("hostname")) for rule in (*before, *after) if repr(rule) in changed}
             self.wrote |= {(replica, "rule", name): self.now() for name in names}
         else:
             known = {record["id"]: record["name"] for record in self.world.records.all()}
             entries = [entry for entries in request.body.values() for entry in entries]
             names = {str(entry.get("name") or known.get(entry.get("id"))) for entry in entries}
             self.wrote |= {(replica, "dns", name): self.now() for name in names}
-
-    def _documents(self, replica: int, request: Request) -> tuple[Any, Any]:
-        """The newest one that a replica has read, and the one that it sends."""
-        reads = self._reads[replica]
-        return (reads[-1].config if reads else None), request.body["config"]
 
     def cloudflare_throttled(self, replica: int, seconds: float) -> None:
         """A replica is asked to send nothing for so long."""

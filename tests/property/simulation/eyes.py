@@ -153,8 +153,10 @@ class Eyes:
         return own is None or not hash_of_hostname(own.hostname) or own.service not in services
 
     def knew_at(self, replica: int) -> float:
-        """Until when a replica can have seen what rests in the effect that happens now: until it sent that; or until it
-        was paused, if it has only just gone on and had no time to find out."""
+        """Until when a replica can have seen what the effect of this moment rests on: until it sent that.
+
+        Or until it was paused, if it has only just gone on and had no time to find out.
+        """
         sent, pause = SENT.get(), self.pause_of(replica)
         seen = self.now() if sent is None else sent
         return min(seen, pause.began) if seen - pause.resumed <= WINDOW else seen

@@ -81,6 +81,7 @@ class Network:
             await asyncio.sleep(0.01)
             raise LostError(sent=False)
         fault = self.faults[service].popleft() if self.faults[service] else None
+        # What is no list cannot be cut: that is counted when it has been done.
         if fault not in (None, Fault.CUT_SHORT):
             self.counted[fault] += 1
         answer: asyncio.Future[_T] = self._loop.create_future()

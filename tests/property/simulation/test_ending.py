@@ -76,6 +76,18 @@ def test_who_does_not_stop_is_told() -> None:
         assert ending.stuck(sim) == []
 
 
+def test_a_turn_that_nobody_gave_back_is_told() -> None:
+    with ready_sessions() as sim:
+        replica = sim.start()
+        sim.run(SOON)
+        term = replica.operator.term
+        assert term
+        assert ending.stuck(sim) == []
+        term._reconciler._writes._value -= 1
+        [path] = ending.stuck(sim)
+        assert path.endswith("._writes is locked")
+
+
 def test_what_the_product_itself_calls_a_bug_is_a_violation() -> None:
     with ready_sessions() as sim:
         bugs = Bugs(sim)

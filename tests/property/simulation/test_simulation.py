@@ -353,10 +353,12 @@ class Story(RuleBasedStateMachine):
     def _something_happens_once_more(self) -> None:
         """In a world where nothing else hides what comes of it."""
         session = self.sim.random.choice(HASHES)
-        match self.sim.random.choice(("nothing", "is spoilt", "is interrupted", "is held up")):
+        what = self.sim.random.choice(("nothing", "is spoilt", "is interrupted", "is held up"))
+        self.sim.happened[f"in the end: {what}"] += 1
+        match what:
             case "is spoilt":
                 PEOPLE[self.sim.random.choice(SPOILERS)](self.sim, session)
-            case "is interrupted" | "is held up" as what:
+            case "is interrupted" | "is held up":
                 TRIALS[what](self.sim, session, False)
 
     def _overwritten_edits_were_reported(self) -> None:

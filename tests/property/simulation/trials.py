@@ -99,30 +99,34 @@ def _is_served(sim: Simulation, session: str) -> bool:
     return any(PREFIX + "state" in annotations for annotations in live) or not live
 
 
-def _interrupted(halt: Callable[[Simulation], Replica | None]) -> Callable[[Simulation, str, bool], None]:
-    """Sessions come and go, and the process stops between a read and the write that rests on it."""
+def _interrupted(
+    halt: Callable[[Simulation], Replica | None], meanwhile: Callable[[Simulation, Replica], None]
+) -> Callable[[Simulation, str, bool], None]:
+    """Sessions come and go, and something happens to the process between a read and the write that rests on it."""
 
     def interrupt(sim: Simulation, session: str, is_gone: bool) -> None:
         sim.run(SETTLED)
         for other in HASHES:
             sim.turn(other)
         if replica := halt(sim):
-            stop_for(sim, replica, sim.random.choice((2.6, 2.6, 3.5, 16.0)))
+            meanwhile(sim, replica)
         sim.run(SETTLED)
 
     return interrupt
 
 
-def _held_up(sim: Simulation, session: str, is_gone: bool) -> None:
-    """Sessions come and go, and while the tunnel is read the answer to another call says to send nothing for a time."""
-    sim.run(SETTLED)
+def _stopped(sim: Simulation, replica: Replica) -> None:
+    stop_for(sim, replica, sim.random.choice((2.6, 2.6, 3.5, 16.0)))
+
+
+def _told_to_wait(sim: Simulation, replica: Replica) -> None:
+    """The answer to another call says to send nothing for a time."""
+    replica.operator.base.budget.block(WAIT)
+
+
+def _halted_at_a_read(sim: Simulation) -> Replica | None:
     sim.monitor.reading.clear()
-    for other in HASHES:
-        sim.turn(other)
-    replica = sim.halt(lambda task: sim.monitor.reading.get(task.replica, False), "reads the tunnel", HALT_STEPS)
-    if replica:
-        replica.operator.base.budget.block(WAIT)
-    sim.run(SETTLED)
+    return sim.halt(lambda task: sim.monitor.reading.get(task.replica, False), "reads the tunnel", HALT_STEPS)
 
 
 def _halted_between(sim: Simulation) -> Replica | None:
@@ -161,9 +165,9 @@ def _unanswered(fault: Fault) -> Callable[[Simulation, str, bool], None]:
 LOSSES: Mapping[str, Callable[[Simulation, str, bool], None]] = {what: _lost(what) for what in SPOILERS + TAKERS}
 TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
     **{fault.value: _unanswered(fault) for fault in (Fault.LOST_BEFORE, Fault.LOST_AFTER, Fault.LATE_EFFECT)},
-    "is interrupted": _interrupted(_halted_between),
-    "is held up": _held_up,
-    "is interrupted by an answer": _interrupted(_halted_at_a_live_read),
+    "is interrupted": _interrupted(_halted_between, _stopped),
+    "is held up": _interrupted(_halted_at_a_read, _told_to_wait),
+    "is interrupted by an answer": _interrupted(_halted_at_a_live_read, _stopped),
     "leaves the selection": _unselected,
     "comes back unheard": _unheard,
     "is outlived by its former Pod": _outlived,
