@@ -30,6 +30,7 @@ class WatchTroubles:
         self.blind: set[int] = set()  # replicas that may not list or watch Pods any more
         self.delay = 0.0  # seconds before an event is told
         self.are_events_lost = False  # whether the answer to an Event that is posted never comes
+        self.are_routes_lost = False  # whether no write of a route arrives
         self.disturb: deque[str] = deque()  # "duplicate": the next event is told twice
 
 
@@ -62,6 +63,8 @@ class SimulatedKube:
         replica = REPLICA.get()
         self._monitor.kube_asked(replica, request)
         try:
+            if self._troubles.are_routes_lost and method != "GET" and "/ingressroutes/" in path:
+                raise LostError(sent=True)
             async with asyncio.timeout(timeout):
                 answer = await self._network.exchange(
                     "kube", lambda: self._effect(replica, request), partial(_cut_short, request)

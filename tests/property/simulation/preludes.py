@@ -83,6 +83,14 @@ def _routes_changed(sim: Simulation, _: list[Fault]) -> None:
         sim.spoil_route(session, remove=sim.random.random() < 0.3)
 
 
+def _routes_in_doubt(sim: Simulation, _: list[Fault]) -> None:
+    """No write of a route arrives, so that those who try wait longer and longer; a round comes meanwhile."""
+    sim.monitor.tell("fate", "no write of a route arrives any more")
+    sim.troubles.are_routes_lost = True
+    sim.run(sim.random.uniform(1.0, 8.0))
+    sim.ask_for_sweep()
+
+
 PRELUDES: Mapping[str, Prelude] = {
     "all stop": _all_stop,
     "all are killed": _all_are_killed,
@@ -98,6 +106,7 @@ PRELUDES: Mapping[str, Prelude] = {
     "records are edited": _records_edited,
     "records are wiped": _records_wiped,
     "routes are changed": _routes_changed,
+    "routes are in doubt": _routes_in_doubt,
     "a sweep is asked for": lambda sim, _: sim.ask_for_sweep(),
     "the zone is full": lambda sim, _: sim.fill_quota(),
     "a hash is no hash": lambda sim, _: sim.create_invalid(),

@@ -201,6 +201,7 @@ class Simulation(Scene):
         self.troubles.disturb.clear()
         self.troubles.delay = 0.0
         self.troubles.are_events_lost = False
+        self.troubles.are_routes_lost = False
         self.intruders = 0
 
     def close(self) -> None:
