@@ -1,7 +1,10 @@
-"""The whole of `k8s` over real sockets, against the sandbox's API server and the real one, new and old."""
+"""The whole of `k8s` against the sandbox's API server and the real one over real sockets, new and old, and by the
+client that the simulation has in the place of the real one."""
 
 import asyncio
+import random
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -14,20 +17,22 @@ import pytest
 
 from fsm.codec import KEYS
 from fsm.desired import desired
-from fsm.errors import ConflictError, GoneError, StaleError
+from fsm.errors import ConflictError, GoneError, SessionError, StaleError
 from fsm.observation import Status
 from fsm.session import HASH_LABEL, OWNER_LABEL, Profile
-from k8s.client import HttpKube, connect
+from k8s.client import Kube, connect
 from k8s.elector import Elector
 from k8s.events import Events
 from k8s.lease_store import LeaseStore
 from k8s.pods import Pods
 from k8s.routes import Routes
-from sandbox.kubernetes.api import Settings
+from sandbox.kubernetes.api import Settings, new_api
 from sandbox.kubernetes.server import running
 from tests.controlplane import ControlPlane
 from tests.k8s.test_client import kubeconfig
 from tests.k8s.virtual import now
+from tests.property.simulation import wires
+from tests.property.simulation.kube import WatchTroubles
 
 A = "aaaaaaaaaaaa"
 STATE = "cloudflare.opencode.ai/state"
@@ -44,7 +49,7 @@ def pod(name: str = f"opencode-session-{A}") -> dict[str, Any]:
 @dataclass
 class World:
     url: str
-    kube: HttpKube
+    kube: Kube
     namespace: str
     alive: set[str] = field(default_factory=set)
     gone: list[str] = field(default_factory=list)
@@ -96,6 +101,8 @@ class World:
     params=[
         "sandbox",
         "sandbox_without_watchlist",
+        "simulation",
+        "simulation_without_watchlist",
         pytest.param("cluster", marks=pytest.mark.cluster),
         pytest.param("cluster_without_watchlist", marks=pytest.mark.cluster),
     ]
@@ -104,7 +111,16 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     if request.param.startswith("cluster"):
         real: ControlPlane = request.getfixturevalue(request.param)
         config = kubeconfig(tmp_path, real.url, token=real.token, ca=real.ca_file)
-        async with following(real.url, config) as world:
+        async with connect(config) as kube, following(real.url, kube) as world:
+            yield world
+    elif request.param.startswith("simulation"):
+        api = new_api(
+            random=random.Random(1),
+            now=time.time(),
+            history=1_000,
+            settings=Settings(watchlist=request.param == "simulation"),
+        )
+        async with following("", wires.kube(api, wires.network(), WatchTroubles())) as world:
             yield world
     else:
         async with in_sandbox(tmp_path, watchlist=request.param == "sandbox") as world:
@@ -120,28 +136,31 @@ async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
 @asynccontextmanager
 async def in_sandbox(folder: Path, *, watchlist: bool) -> AsyncIterator[World]:
-    async with running(settings=Settings(watchlist=watchlist)) as url, following(url, kubeconfig(folder, url)) as world:
+    async with (
+        running(settings=Settings(watchlist=watchlist)) as url,
+        connect(kubeconfig(folder, url)) as kube,
+        following(url, kube) as world,
+    ):
         yield world
 
 
 @asynccontextmanager
-async def following(url: str, config: str) -> AsyncIterator[World]:
+async def following(url: str, kube: Kube) -> AsyncIterator[World]:
     """The world of a namespace of its own, with both caches complete."""
-    async with connect(config) as kube:
-        namespace = {"metadata": {"name": f"test-{secrets.token_hex(4)}"}}
-        await kube.request("POST", "/api/v1/namespaces", body=namespace)
-        world = World(url, kube, namespace["metadata"]["name"])
-        reflectors = (world.pods.reflector, world.routes.reflector)
-        tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
-        try:
-            async with asyncio.timeout(20):
-                for reflector in reflectors:
-                    await reflector.synced.wait()
-            yield world
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
+    namespace = {"metadata": {"name": f"test-{secrets.token_hex(4)}"}}
+    await kube.request("POST", "/api/v1/namespaces", body=namespace)
+    world = World(url, kube, namespace["metadata"]["name"])
+    reflectors = (world.pods.reflector, world.routes.reflector)
+    tasks = [asyncio.create_task(reflector.run()) for reflector in reflectors]
+    try:
+        async with asyncio.timeout(20):
+            for reflector in reflectors:
+                await reflector.synced.wait()
+        yield world
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 async def test_a_pod_is_seen_written_to_and_seen_to_go(world: World) -> None:
@@ -162,6 +181,56 @@ async def test_a_pod_is_seen_written_to_and_seen_to_go(world: World) -> None:
     await world.until(lambda: not world.pods.of(A))
     with pytest.raises(GoneError):
         await world.pods.write(there, {STATE: "TearingDown"}, KEYS)
+
+
+async def refused(world: World, method: str, path: str, body: Any = None, kind: str | None = None) -> str:
+    with pytest.raises(SessionError) as error:
+        await world.kube.request(method, path, body=body, content_type=kind)
+    return error.value.reason
+
+
+async def test_every_refusal_is_told_in_the_same_words(world: World) -> None:
+    made = await world.kube.request("POST", world.pods_path, body=pod())
+    path = f"{world.pods_path}/{made['metadata']['name']}"
+    missing, elsewhere = f"{world.pods_path}/missing", "/api/v1/namespaces/nowhere/pods"
+    untrue = [{"op": "test", "path": "/metadata/uid", "value": "another"}]
+    assert await refused(world, "GET", missing) == "ObjectGone"
+    assert await refused(world, "POST", world.pods_path, pod()) == "ObjectChanged"
+    assert await refused(world, "POST", elsewhere, pod()) == "NamespaceMissing"
+    assert await refused(world, "PATCH", path, untrue, "application/json-patch+json") == "ObjectChanged"
+    assert await refused(world, "POST", world.pods_path, pod("Not_A_Name")) == "KubernetesRejected"
+    assert await refused(world, "DELETE", path, {"preconditions": {"uid": "another"}}) == "ObjectChanged"
+    assert await refused(world, "GET", "/apis/traefik.io/v1/ingressroutes") == "RouteKindMissing"
+    assert await refused(world, "GET", "/apis/example.org/v1/cars") == "KindMissing"
+
+
+async def test_a_watch_tells_what_it_was_asked_for_until_its_time_is_over(world: World) -> None:
+    other = pod("other")
+    other["metadata"]["labels"][HASH_LABEL] = "b" * 12
+    made = await world.kube.request("POST", world.pods_path, body=other)
+    query = (
+        ("watch", "true"),
+        ("resourceVersion", made["metadata"]["resourceVersion"]),
+        ("labelSelector", f"{HASH_LABEL}={A}"),
+        ("timeoutSeconds", "2"),
+    )
+    async with world.kube.stream(world.pods_path, query=query, idle=20) as events:
+        made = await world.kube.request("POST", world.pods_path, body=pod())
+        await world.kube.request("DELETE", f"{world.pods_path}/other", body={"gracePeriodSeconds": 0})
+        path = f"{world.pods_path}/{made['metadata']['name']}"
+        await world.kube.request("DELETE", path, body={"gracePeriodSeconds": 0})
+        told = [(event["type"], event["object"]["metadata"]["name"]) async for event in events]
+    name = made["metadata"]["name"]
+    assert told[0] == ("ADDED", name)
+    assert told[-1] == ("DELETED", name)
+    assert {each for _, each in told} == {name}
+
+
+async def test_an_answer_is_the_callers_own(world: World) -> None:
+    made = await world.kube.request("POST", world.pods_path, body=pod())
+    path = f"{world.pods_path}/{made['metadata']['name']}"
+    made["metadata"]["labels"]["spoilt"] = "yes"
+    assert "spoilt" not in (await world.kube.request("GET", path))["metadata"]["labels"]
 
 
 async def test_a_pod_without_annotations_can_be_written_to(world: World) -> None:
