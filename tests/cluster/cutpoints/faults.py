@@ -22,9 +22,15 @@ class Faults:
 
     def all(self) -> tuple[Fault, ...]:
         """Every fault; the ones that meet a replica twice, as there are two."""
-        of_replicas = (self.kill, self.drain, self.pause, self.leave_kubernetes, self.leave_cloudflare)
+        return (self.kill, self.drain, self.kill, self.drain, *self._of_ways(), *self.survived())
+
+    def survived(self) -> tuple[Fault, ...]:
+        """Those after which the same processes run, which know what they have seen."""
         of_servers = (self.lose_answers, self.fail, self.hang_apiserver, self.restart_apiserver, self.restart_etcd)
-        return (*of_replicas, *of_replicas, *of_servers)
+        return (*self._of_ways(), *of_servers)
+
+    def _of_ways(self) -> tuple[Fault, ...]:
+        return (self.pause, self.leave_kubernetes, self.leave_cloudflare)
 
     async def end(self) -> None:
         """Nothing is wrong any more, and two replicas run."""

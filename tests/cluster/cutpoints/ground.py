@@ -169,6 +169,12 @@ class Ground:
         """End their Pods at once: nobody ever sees them going."""
         await self._delete(sessions, "--grace-period=0", "--force")
 
+    async def lose_namespace(self, *sessions: str) -> None:
+        """Delete it; the test, playing the namespace controller and the kubelet, ends the Pods of these sessions."""
+        name = self.site.namespace
+        await asyncio.to_thread(self.site.cluster.kubectl, "delete", "namespace", "--wait=false", name)
+        await self.end(*sessions)
+
     async def _delete(self, sessions: tuple[str, ...], *how: str) -> None:
         names = map(pod_name, sessions)
         await asyncio.to_thread(self.site.kubectl, "delete", "pod", "--ignore-not-found", *how, *names)

@@ -1,4 +1,7 @@
-"""200 sessions come and go while every second something else goes wrong; then all is exactly as it should be."""
+"""200 sessions come and go while every second something else goes wrong; then all is exactly as it should be.
+
+At last their namespace goes under them, which is a fault that only the end can be: nothing can be made in it any more.
+"""
 
 import asyncio
 import random
@@ -18,6 +21,7 @@ from tests.controlplane import ControlPlane, KubectlError
 SEED = 4
 ROUNDS, A_ROUND = 20, 10  # rounds of chaos, a second or two each; new sessions in each
 STAY = 20  # sessions that live in the end
+AT_LAST = 6  # faults, while the namespace goes
 EVICTED = 2  # in each round, of those that go
 
 
@@ -27,6 +31,7 @@ async def test_after_chaos_everything_is_exactly_right(cluster: ControlPlane, tm
     async with ground(cluster, tmp_path, RESYNC_INTERVAL="5", ORPHAN_GRACE="3") as here:
         await here.fill()
         first = new_hash()
+        nothing = here.picture(first)
         await here.create(first)
         await here.ready(first)
         before = here.picture(first)
@@ -37,6 +42,8 @@ async def test_after_chaos_everything_is_exactly_right(cluster: ControlPlane, tm
         assert_all_alike(here, before, first, alive)
         await here.end(*alive - {first})
         await here.looks_like(before, first)
+        await lose_namespace(here, rng, first)
+        await here.looks_like(nothing, first)
         # No flood, whatever happens: a new process does not know what the last one has spent.
         assert here.site.cloudflare.ask(lambda board: board.total) < LIMIT
 
@@ -53,6 +60,22 @@ async def chaos(here: Ground, rng: random.Random) -> set[str]:
             await asyncio.sleep(1)
     await faults.end()
     return alive
+
+
+async def lose_namespace(here: Ground, rng: random.Random, first: str) -> None:
+    """The namespace goes under living sessions, in the middle of other faults.
+
+    Somebody sees it go: if nobody had, so many orphans at once were for a person to judge (`sweep --force`).
+    """
+    faults, sessions = Faults(here, random.Random(SEED)), await come(here)
+    await here.ready(*sessions)
+    async with asyncio.TaskGroup() as tasks:
+        for number, fault in enumerate(rng.sample(faults.survived(), AT_LAST)):
+            tasks.create_task(fault())
+            if number == AT_LAST // 2:
+                await insist(here.lose_namespace, first, *sessions)
+            await asyncio.sleep(1)
+    await faults.end()
 
 
 def shuffled(faults: Sequence[Fault], rng: random.Random) -> list[Fault]:

@@ -1,7 +1,8 @@
-"""A leader that stops for a while, or that one side cannot hear: the other goes on, and the stale one does no harm."""
+"""A leader that stops for a while, or that one side cannot hear: the other goes on, and the stale one does no harm. And
+servers that stop under both."""
 
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -123,3 +124,29 @@ async def test_a_leader_that_cannot_reach_cloudflare_says_so_and_catches_up(here
         return "CloudflareUnreachable" not in leader.operator.problems()
 
     await until_found(is_over, "the trouble is over", leader.operator.problems)
+
+
+def kill_apiserver(here: Ground) -> None:
+    here.site.cluster.restart_apiserver()
+
+
+def kill_etcd(here: Ground) -> None:
+    here.site.cluster.restart_etcd()
+
+
+@pytest.mark.parametrize("kill", [kill_apiserver, kill_etcd])
+async def test_a_server_that_is_killed_in_the_middle_of_a_burst_only_delays_it(
+    here: Ground, kill: Callable[[Ground], None]
+) -> None:
+    first = new_hash()
+    await here.create(first)
+    await here.ready(first)
+    wanted = here.picture(first)
+    before = await begun(here, 30)
+    kill(here)
+    during = new_hash()
+    await until_found(lambda: here.site.cluster.kubectl("get", "ns", check=False).returncode == 0, "the data is there")
+    await here.create(during)
+    await here.ready(first, *before, during)
+    await here.end(*before, during)
+    await here.looks_like(wanted, first)
