@@ -1,10 +1,12 @@
-"""`make mutants`: every bug of the list, one after another; `ONLY=text` those whose name or damage has the text in it.
+"""`make mutants`: every bug of the list, one for each core at a time; `ONLY=text` those that have the text in name or
+damage.
 
 Exit code 1 when one survives, does not fit the code any more, or is no code that runs.
 """
 
 import os
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from tests.mutants import page, rows
 from tests.mutants.bugs import BUGS
@@ -18,19 +20,24 @@ def main() -> int:
     """Returns the exit code."""
     only = os.environ.get("ONLY", "")
     chosen = [mutant for mutant in MUTANTS if only in mutant.name or only in mutant.breaks]
-    failed = [
-        mutant.name for number, mutant in enumerate(chosen, 1) if not _is_caught(mutant, f"{number}/{len(chosen)}")
-    ]
-    _say(
-        f"{len(chosen) - len(failed)} of {len(chosen)} bugs were caught"
-        + "".join(f"\n  not: {name}" for name in failed)
-    )
+    failed: list[str] = []
+    pool = ThreadPoolExecutor(os.cpu_count())  # a hunt is a process of its own
+    try:
+        hunts = {pool.submit(hunt, mutant): mutant for mutant in chosen}
+        for number, done in enumerate(as_completed(hunts), 1):
+            mutant = hunts[done]
+            failed += [mutant.name] * (not _is_caught(mutant, done, f"{number}/{len(chosen)}"))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    _say(f"{len(chosen) - len(failed)} of {len(chosen)} bugs were caught")
+    for name in failed:
+        _say(f"  not: {name}")
     return int(bool(failed) or not chosen)
 
 
-def _is_caught(mutant: Mutant, place: str) -> bool:
+def _is_caught(mutant: Mutant, done: Future[Result], place: str) -> bool:
     try:
-        result = hunt(mutant)
+        result = done.result()
     except (StaleMutantError, BrokenMutantError) as error:
         _say(f"{place} {error}")
         return False
