@@ -22,7 +22,7 @@ from k8s.route_facts import Ownership, RouteFacts
 
 # A thousand at a time would stand in front of the lease's renewal in the queue for a connection.
 CONCURRENT_WRITES = 16
-PROOF = 5.0  # seconds after which nobody may rely any more on the session's having no live Pod
+PROOF = 5.0  # seconds from the question whether the session has a live Pod, in which its answer may be relied on
 # Sent as JSON, which is YAML.
 _APPLY = "application/apply-patch+yaml"
 
@@ -124,16 +124,26 @@ class Routes:
 
         Raises:
             StaleError: nothing is kept and the hash has a live Pod, or somebody changed a route meanwhile.
+            TransientError: also when nobody could tell in time whether it has one.
             NotLeadingError: the lease is too short for a write.
         """
         if not self.reflector.synced.is_set() or self._is_doubtful(session):
             await self.look(self._now())
-        if not keep and await self._living((session,)):
-            raise StaleError("SessionLives", "the session has a live Pod again")
+        # From the question on: an answer that took its time says what was true when it was asked.
         before = math.inf if keep else self._now() + PROOF
+        if not keep and await self._lives(session):
+            raise StaleError("SessionLives", "the session has a live Pod again")
         for entry in self._ours(session):
             if entry.facts.name not in keep:
                 await self._delete(entry, before)
+
+    async def _lives(self, session: str) -> bool:
+        try:
+            async with asyncio.timeout(PROOF):
+                return bool(await self._living((session,)))
+        except TimeoutError:
+            text = "the API server took too long to tell which sessions live"
+            raise TransientError("KubernetesUnavailable", text) from None
 
     def _ours(self, session: str) -> list[Entry[RouteFacts]]:
         """What may be removed: with our mark (one without owner may be a live session's of another operator, whose Pods

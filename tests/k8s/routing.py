@@ -61,6 +61,7 @@ class World:
     def __init__(self) -> None:
         self.kube = FakeKube()
         self.alive: set[str] = set()
+        self.slowness = 0.0  # seconds until it is known who lives
         self.left = 100.0
         self.told: list[str] = []
         self.routes = Routes(
@@ -75,6 +76,7 @@ class World:
         )
 
     async def _living(self, sessions: Collection[str]) -> set[str]:
+        await asyncio.sleep(self.slowness)
         return self.alive & set(sessions)
 
     @asynccontextmanager

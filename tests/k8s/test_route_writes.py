@@ -239,9 +239,12 @@ async def test_an_edit_that_overtakes_the_reply_to_our_write_is_not_taken_for_wh
         assert world.status() is Status.MISSING
 
 
+# An answer that took its time says what was true when it was asked: the routes of a Pod made meanwhile went.
+@pytest.mark.parametrize("slowness", [0.0, PROOF - 1])
 @virtual
-async def test_a_removal_that_waited_for_its_turn_does_not_rest_on_an_old_proof() -> None:
+async def test_a_removal_that_waited_for_its_turn_does_not_rest_on_an_old_proof(slowness: float) -> None:
     world = World()
+    world.slowness = slowness
     async with world.watching(live(APP, 5)):
         for _ in range(CONCURRENT_WRITES):
             await world.routes._turns.acquire()
@@ -255,6 +258,16 @@ async def test_a_removal_that_waited_for_its_turn_does_not_rest_on_an_old_proof(
         world.kube.answers.append({"kind": "Status"})
         await world.routes.remove(A, ())
     assert len(world.writes()) == 1
+
+
+@virtual
+async def test_a_removal_does_not_wait_for_a_proof_that_is_late() -> None:
+    world = World()
+    world.slowness = PROOF + 1
+    async with world.watching(live(APP, 5)):
+        with pytest.raises(TransientError, match="too long to tell which sessions live"):
+            await world.routes.remove(A, ())
+    assert world.writes() == []
 
 
 @virtual

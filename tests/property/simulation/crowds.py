@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from sandbox.kubeclient import NAMESPACE
 from tests.property.simulation.ending import ours_left
-from tests.property.simulation.names import CROWD
+from tests.property.simulation.names import CROWD, NEIGHBOUR
 from tests.property.simulation.simulation import Simulation
 
 SETTLED, TRAPPED = 60.0, 400.0  # seconds; the second is several looks and more than the grace of an orphan
@@ -18,6 +18,9 @@ def play(sim: Simulation, trap: str) -> None:
     """A crowd comes, the operators are replaced by one in the trap, and then by a good one; the crowd goes."""
     for session in CROWD:
         sim.create_session(session)
+    if sim.profile_of(NEIGHBOUR).owner == sim.profile_of(CROWD[0]).owner:
+        # It sees nobody's Pods behind so many records of what it takes for its own.
+        sim.may_hold.update(replica.number for replica in sim.alive(is_neighbour=True))
     sim.run(SETTLED)
     if len(ours_left(sim).keys() & set(CROWD)) >= ENOUGH:
         TRAPS[trap](sim)
