@@ -52,6 +52,17 @@ BUGS = (
         (Edit("k8s/route_facts.py", "[spec.get(key) for key in _SPEC]", "[key for key in _SPEC if key not in spec]"),),
     ),
     Mutant(
+        "routes are always fresh",
+        "Ready on routes that were seen before the Pod was there, or before our own last write of them",
+        (
+            Edit(
+                "k8s/routes.py",
+                "min((sight.began for sight in seen), default=NEVER), ours=ours)",
+                "self._now(), ours=ours)",
+            ),
+        ),
+    ),
+    Mutant(
         "lost reply taken as failure",
         "nobody looks up what a write did whose reply was lost",
         (Edit("cloudflare_ops/errors.py", 'if method == "GET" or not sent:', "if True:"),),

@@ -40,10 +40,7 @@ class CloudflareMonitor(Eyes):
         self.lost_edits = 0
         self.jumps: Counter[int] = Counter()  # by replica: replies from which it could tell that an edit was lost
         self.most_writes = 0  # in a minute
-        # (replica, part, name) -> when the newest request was sent whose answer showed it there
-        self.shown: dict[tuple[int, str, str], float] = {}
         self.reading: dict[int, bool] = {}  # by replica: whether its newest request is a read of the tunnel
-        self.wrote: dict[tuple[int, str, str], float] = {}  # when the newest write of it was sent
         # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
         self.lost: defaultdict[int, list[float]] = defaultdict(list)
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
@@ -118,16 +115,12 @@ class CloudflareMonitor(Eyes):
             if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
                 self.jumps[replica] += 1
             self._reads[replica].append(Read(self.now(), config, version))
-            self._show(replica, "rule", asked, [rule.get("hostname") for rule in rules_of_document(config)])
+            self.show(replica, "rule", asked, [rule.get("hostname") for rule in rules_of_document(config)])
         elif isinstance(result, list):
-            self._show(replica, "dns", asked, [record["name"] for record in result])
+            self.show(replica, "dns", asked, [record["name"] for record in result])
         elif request.method == "POST":
             there = [*(result.get("posts") or ()), *(result.get("patches") or ())]
-            self._show(replica, "dns", asked, [record["name"] for record in there])
-
-    def _show(self, replica: int, part: str, asked: float, names: list[Any]) -> None:
-        for name in names:
-            self.shown[replica, part, str(name)] = asked
+            self.show(replica, "dns", asked, [record["name"] for record in there])
 
     def _check_edit(self, replica: int, config: Any) -> None:
         """What is sent is a recent read plus our own edit."""

@@ -57,6 +57,9 @@ class Eyes:
         self.live_since: dict[str, float] = {}
         self.born: dict[str, float] = {}
         self.had_pod: dict[str, float] = {}
+        # (replica, part, name) -> when the newest request was sent that showed it there, and the newest write of it
+        self.shown: dict[tuple[int, str, str], float] = {}
+        self.wrote: dict[tuple[int, str, str], float] = {}
         # Since when it has been as it is, whole and without a break.
         self.since: dict[tuple[str, str], tuple[float, str]] = {}
 
@@ -73,6 +76,12 @@ class Eyes:
     def tell(self, who: str, what: str) -> None:
         """One line of the story."""
         self.story.append(f"{self.now() - 1000:9.2f} s  {who:10} {what}")
+
+    def show(self, replica: int, part: str, asked: float, names: list[Any]) -> None:
+        """A replica saw that these are there, by a request of this time; an older one may be answered later."""
+        for name in names:
+            key = (replica, part, str(name))
+            self.shown[key] = max(asked, self.shown.get(key, LONG_AGO))
 
     def note(self) -> None:
         """Remember what is there now: called around every change in the world."""

@@ -61,7 +61,7 @@ class SimulatedKube:
         raw = b"" if body is None else json.dumps(body).encode()
         request = Request(method, path, dict(query), headers, raw)
         replica = REPLICA.get()
-        self._monitor.kube_asked(replica, request)
+        asked = self._monitor.kube_asked(replica, request)
         try:
             if self._troubles.are_routes_lost and method != "GET" and "/ingressroutes/" in path:
                 raise LostError(sent=True)
@@ -75,7 +75,9 @@ class SimulatedKube:
             raise errors.of_failure(TimeoutError()) from None
         except FaultyError as error:
             raise _faulty(method, path, error.fault) from None
-        return _success(request, answer)
+        told = _success(request, answer)
+        self._monitor.kube_answered(replica, request, told, asked)
+        return told
 
     def _effect(self, replica: int, request: Request) -> Response | Stream:
         if replica in self._troubles.blind and request.method == "GET" and request.path.endswith("/pods"):
@@ -96,12 +98,12 @@ class SimulatedKube:
         if isinstance(answer, Response):
             raise errors.of_answer(errors.Answer("GET", path, answer.status, body=_body(answer)))
         try:
-            async with aclosing(self._events(answer, generation, idle)) as events:
+            async with aclosing(self._events(path, answer, generation, idle)) as events:
                 yield events
         finally:
             self._api.leave(answer)
 
-    async def _events(self, stream: Stream, generation: int, idle: float) -> AsyncGenerator[Object, None]:
+    async def _events(self, path: str, stream: Stream, generation: int, idle: float) -> AsyncGenerator[Object, None]:
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
         stream.watch.wake = wake.set
@@ -114,6 +116,7 @@ class SimulatedKube:
                 for event in stream.watch.take():
                     for told in await self._told(event):
                         heard = loop.time()
+                        self._monitor.kube_told(REPLICA.get(), path, told)
                         yield told
                 if stream.watch.is_over:
                     return

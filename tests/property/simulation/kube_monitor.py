@@ -27,8 +27,6 @@ _PROMISED = {"TearingDown": 0, "Pending": 0, "DnsCreated": 1, "TunnelRuleAdded":
 class KubeMonitor(Eyes):
     """The half that looks at Kubernetes."""
 
-    shown: dict[tuple[int, str, str], float]
-    wrote: dict[tuple[int, str, str], float]
     lost: defaultdict[int, list[float]]
 
     def __init__(self, *args: Any) -> None:
@@ -43,15 +41,33 @@ class KubeMonitor(Eyes):
         self._records.pop(uid, None)
         self._edited.add(uid)
 
-    def kube_asked(self, replica: int, request: Request) -> None:
-        """A replica is about to send this."""
-        if request.method == "GET" or "/leases" in request.path:
-            return
-        self.writes += 1
+    def kube_asked(self, replica: int, request: Request) -> float:
+        """A replica is about to send this; the time."""
+        if request.method != "GET" and "/leases" not in request.path:
+            self.writes += 1
+            self._check_write(replica, request)
+        return self.now()
+
+    def _check_write(self, replica: int, request: Request) -> None:
+        if "/ingressroutes/" in request.path:
+            self.wrote[replica, "route", request.path.rpartition("/")[2]] = self.now()
         if "/pods" in request.path or "/ingressroutes" in request.path:
             # A Pod's patch has its own tests, which a later writer's fail.
             needs = 0.0 if "/pods" in request.path else self.settings[replica].call_limit
             self.check_lease(replica, f"{request.method} {request.path}", needs)
+
+    def kube_answered(self, replica: int, request: Request, body: Any, asked: float) -> None:
+        """A replica got this."""
+        if "/ingressroutes" in request.path:
+            self._show_routes(replica, body.get("items") or [body], asked)
+
+    def kube_told(self, replica: int, path: str, event: Any) -> None:
+        """A replica's watch says this."""
+        if "/ingressroutes" in path and event["type"] != "DELETED":
+            self._show_routes(replica, [event["object"]], self.now())
+
+    def _show_routes(self, replica: int, routes: list[Any], asked: float) -> None:
+        self.show(replica, "route", asked, [route.get("metadata", {}).get("name") for route in routes])
 
     @contextmanager
     def kube_effect(self, replica: int, request: Request) -> Iterator[None]:
@@ -137,8 +153,8 @@ class KubeMonitor(Eyes):
         there = [*names, *(("route", route.name) for route in wanted.routes if promised > len(names))]
         missing = [name for name in there if self.there.get(name, LONG_AGO) < born]
         self.must(not missing, f"{session} is {state}, but since its Pod there never were {missing}")
-        proves = {name: max(born, self.wrote.get((replica, *name), LONG_AGO)) for name in names}
-        unseen = [name for name in names if self.shown.get((replica, *name), LONG_AGO) < proves[name]]
+        proves = {name: max(born, self.wrote.get((replica, *name), LONG_AGO)) for name in there}
+        unseen = [name for name in there if self.shown.get((replica, *name), LONG_AGO) < proves[name]]
         self.must(
             state != "Ready" or not unseen,
             f"{session} is {state}, but since its Pod and its own last write replica {replica} never saw {unseen}",
