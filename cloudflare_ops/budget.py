@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 WINDOW = 300.0  # seconds, Cloudflare's
 SIZE = 1000  # requests per window: the rest of the 1,200 is for people and tools with the same token
@@ -55,8 +56,15 @@ class Budget:
         async with self._turn:
             await sleep_out(lambda: max(self.blocked_for, self._wait_for(calls)))
 
-    def spend(self) -> None:
-        """A request goes out now."""
+    def spend(self) -> float:
+        """A request goes out now: when, for `sent`."""
+        self._spent.append(self._now())
+        return self._spent[-1]
+
+    def sent(self, spent: float) -> None:
+        """What was spent then goes out only now: the process may have been suspended in between."""
+        with suppress(ValueError):  # for so long that it has come back
+            self._spent.remove(spent)
         self._spent.append(self._now())
 
     def pace(self) -> float:

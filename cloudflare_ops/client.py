@@ -169,10 +169,10 @@ class Client:
             raise NotLeadingError
 
     async def _exchange(self, request: _Request) -> Reply:
-        self.budget.spend()
-        begun = self._now()
+        begun = self.budget.spend()
+        exchange = self._timed(request, begun)
         try:
-            reply = await (_to_its_end(self._timed(request)) if request.is_write else self._timed(request))
+            reply = await (_to_its_end(exchange) if request.is_write else exchange)
         except NoReplyError as error:
             self.calls[request.kind, "no reply"] += 1
             raise errors.lost(request.method, sent=error.sent) from None
@@ -182,7 +182,8 @@ class Client:
             raise errors.lost(request.method, sent=True)
         return reply
 
-    async def _timed(self, request: _Request) -> Reply:
+    async def _timed(self, request: _Request, begun: float) -> Reply:
+        self.budget.sent(begun)
         send = self._transport.request(request.method, request.path, request.params, request.body, self._limit)
         try:
             async with asyncio.timeout(self._limit):

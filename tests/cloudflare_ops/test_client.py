@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from cloudflare_ops.breaker import FIRST_PAUSE
+from cloudflare_ops.budget import WINDOW
 from cloudflare_ops.client import TIME_LIMIT, Client
 from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.errors import OutcomeUnknownError, TooLateError
@@ -82,6 +83,24 @@ async def test_the_budget_is_a_sliding_window_and_begins_with_half() -> None:
     assert (times[9] < 2, times[10] > 299) == (True, True), "a new leader begins with half"
     for moment in times:
         assert sum(moment <= other < moment + 300 for other in times) <= 20
+
+
+@virtual
+@pytest.mark.parametrize("seconds", [6.0, WINDOW + 6.0])
+async def test_a_write_counts_from_its_send_also_when_the_process_was_suspended_just_before(seconds: float) -> None:
+    operator = make(FakeApi(), budget=20)
+    budget = operator.client.budget
+    operator.suspend(WINDOW)
+    left = budget.left
+    write = asyncio.create_task(operator.client.call("POST", Endpoint.BATCH, body=POST))
+    while budget.left == left:
+        await asyncio.sleep(0)
+    operator.suspend(seconds)
+    await write
+    operator.suspend(WINDOW - 1)
+    assert budget.left == left - 1
+    operator.suspend(1)
+    assert budget.left == left
 
 
 @virtual
