@@ -49,7 +49,7 @@ test-fast: setup ## Every test that needs no control plane
 soak: setup ## Stories of the simulation on every core, 20,000 (hours) or EXAMPLES=n; SEED=s EXAMPLES=n plays a chunk again
 	$(BIN)/python -m tests.property.simulation.soak $(or $(EXAMPLES),20000) $(SEED)
 
-mutants: setup ## Plant bugs into copies: the simulation has to notice each; half an hour, ONLY=text some of them
+mutants: setup ## Plant bugs into copies: the simulation has to notice each; ten minutes, ONLY=text some of them
 	$(BIN)/python -m tests.mutants
 
 mutmut: setup $(MUTMUT) ## A mutation tool on the pure core, judged by the fast tests

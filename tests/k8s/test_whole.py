@@ -32,7 +32,6 @@ from tests.controlplane import ControlPlane
 from tests.k8s.test_client import kubeconfig
 from tests.k8s.virtual import now
 from tests.property.simulation import wires
-from tests.property.simulation.kube import WatchTroubles
 
 A = "aaaaaaaaaaaa"
 STATE = "cloudflare.opencode.ai/state"
@@ -120,7 +119,7 @@ async def world(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             history=1_000,
             settings=Settings(watchlist=request.param == "simulation"),
         )
-        async with following("", wires.kube(api, wires.network(), WatchTroubles())) as world:
+        async with following("", wires.kube(api)) as world:
             yield world
     else:
         async with in_sandbox(tmp_path, watchlist=request.param == "sandbox") as world:

@@ -26,7 +26,8 @@ def main() -> int:
         hunts = {pool.submit(hunt, mutant): mutant for mutant in chosen}
         for number, done in enumerate(as_completed(hunts), 1):
             mutant = hunts[done]
-            failed += [mutant.name] * (not _is_caught(mutant, done, f"{number}/{len(chosen)}"))
+            if not _is_caught(mutant, done, f"{number}/{len(chosen)}"):
+                failed.append(mutant.name)
     finally:
         pool.shutdown(cancel_futures=True)
     _say(f"{len(chosen) - len(failed)} of {len(chosen)} bugs were caught")

@@ -2,7 +2,7 @@
 servers that stop under both."""
 
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from tests.cluster.cutpoints.ground import CLOUDFLARE, KUBERNETES, Ground, ground, until, until_found
 from tests.cluster.cutpoints.kinds import Kind
 from tests.cluster.manifests import new_hash
+from tests.cluster.site import Operator
 from tests.controlplane import ControlPlane
 
 DOCUMENT = Kind(CLOUDFLARE, "PUT", "/accounts/{id}/cfd_tunnel/{id}/configurations")
@@ -126,27 +127,43 @@ async def test_a_leader_that_cannot_reach_cloudflare_says_so_and_catches_up(here
     await until_found(is_over, "the trouble is over", leader.operator.problems)
 
 
-def kill_apiserver(here: Ground) -> None:
-    here.site.cluster.restart_apiserver()
+async def tells(operator: Operator, text: str) -> None:
+    await until_found(lambda: text in operator.problems(), f"{operator.name} tells {text}", operator.problems)
 
 
-def kill_etcd(here: Ground) -> None:
+async def tells_nothing(operator: Operator) -> None:
+    await until_found(lambda: not operator.problems(), f"{operator.name} has no trouble", operator.problems)
+
+
+async def kill_apiserver(here: Ground) -> None:
+    """It stays away until both operators say so."""
+    here.site.cluster.kill_apiserver()
+    try:
+        for replica in here.replicas:
+            await tells(replica.operator, "KubernetesUnavailable")
+    finally:
+        here.site.cluster.start_apiserver()
+
+
+async def kill_etcd(here: Ground) -> None:
     here.site.cluster.restart_etcd()
 
 
 @pytest.mark.parametrize("kill", [kill_apiserver, kill_etcd])
 async def test_a_server_that_is_killed_in_the_middle_of_a_burst_only_delays_it(
-    here: Ground, kill: Callable[[Ground], None]
+    here: Ground, kill: Callable[[Ground], Awaitable[None]]
 ) -> None:
     first = new_hash()
     await here.create(first)
     await here.ready(first)
     wanted = here.picture(first)
     before = await begun(here, 30)
-    kill(here)
+    await kill(here)
     during = new_hash()
     await until_found(lambda: here.site.cluster.kubectl("get", "ns", check=False).returncode == 0, "the data is there")
     await here.create(during)
     await here.ready(first, *before, during)
+    for replica in here.replicas:
+        await tells_nothing(replica.operator)
     await here.end(*before, during)
     await here.looks_like(wanted, first)

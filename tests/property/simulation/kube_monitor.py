@@ -45,10 +45,10 @@ class KubeMonitor(Eyes):
         """A replica is about to send this; the time."""
         if request.method != "GET" and "/leases" not in request.path:
             self.writes += 1
-            self._check_write(replica, request)
+            self._note_write(replica, request)
         return self.now()
 
-    def _check_write(self, replica: int, request: Request) -> None:
+    def _note_write(self, replica: int, request: Request) -> None:
         if "/ingressroutes/" in request.path:
             self.wrote[replica, "route", request.path.rpartition("/")[2]] = self.now()
         if "/pods" in request.path or "/ingressroutes" in request.path:

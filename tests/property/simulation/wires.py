@@ -29,9 +29,9 @@ def network() -> Network:
     return Network(asyncio.get_running_loop(), _Shortest())
 
 
-def kube(api: Api, wires: Network, troubles: WatchTroubles) -> SimulatedKube:
+def kube(api: Api) -> SimulatedKube:
     """A client of this API server."""
-    return SimulatedKube(api, wires, create_autospec(Monitor, instance=True), troubles, time.time)
+    return SimulatedKube(api, network(), create_autospec(Monitor, instance=True), WatchTroubles(), time.time)
 
 
 def cloudflare(world: World, wires: Network) -> SimulatedTransport:
