@@ -42,9 +42,10 @@ class Status:
         """Topic -> what is wrong, with remedy."""
         operator = self._operator
         found: dict[str, object] = {f"watch {name}": part.problem for name, part in self._reflectors().items()}
-        found |= {"lease": operator.elector.problem, "events": operator.events.problem}
+        found["lease"] = operator.elector.problem
         if operator.term:
-            found |= self._account(operator.term.client)
+            # Events too: a standby may never post the next one, which would end the news.
+            found |= self._account(operator.term.client) | {"events": operator.events.problem}
         return {topic: str(error) for topic, error in found.items() if error} | operator.problems.report()
 
     def stuck(self) -> str:

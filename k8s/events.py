@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 
-from fsm.errors import GoneError, SessionError, StaleError
+from fsm.errors import GoneError, PermanentError, SessionError, SharedError, StaleError
 from fsm.observation import PodFacts
 from fsm.session import MANAGER
 from k8s.client import Kube, Object
@@ -23,6 +23,7 @@ _NAME_LIMIT = 230  # characters of the Pod's name in the Event's
 _REMEMBERED = 1_000  # Events whose count is known
 _TIMEOUT = 5.0  # seconds
 _MERGE = "application/merge-patch+json"
+_LASTING = (PermanentError, SharedError)  # what fails the next Event as well
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 class Events:
     """`controller.ports.Events`. `instance` names this process; `wall()` gives aware times.
 
-    `problem` is why the last Event could not be posted.
+    `problem` is why no Event can be posted until a person acts.
     """
 
     def __init__(self, kube: Kube, *, instance: str, wall: Callable[[], datetime]) -> None:
@@ -39,6 +40,7 @@ class Events:
         self._wall = wall
         self._counts: OrderedDict[str, int] = OrderedDict()
         self.problem: SessionError | None = None
+        self._failure = ""  # of the last Event
 
     async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> None:
         """Say `note` about the Pod."""
@@ -47,11 +49,13 @@ class Events:
             await self._send(f"/apis/{API}/namespaces/{pod.namespace}/events", body)
         except SessionError as error:
             # A missing right fails every Event: once is enough.
-            if str(error) != str(self.problem):
+            if str(error) != self._failure:
                 _log.warning("an Event could not be posted: %s", error)
-            self.problem = error
+            # A lost Event is not posted again, so nothing would end the news of a short outage: who lost the lease in
+            # it told for ever that the API server was away.
+            self._failure, self.problem = str(error), error if isinstance(error, _LASTING) else None
         else:
-            self.problem = None
+            self._failure, self.problem = "", None
 
     async def _send(self, path: str, body: Object) -> None:
         name = body["metadata"]["name"]

@@ -11,7 +11,7 @@ from controller.app import Operator
 from controller.settings import Settings
 from controller.status import SHOWN, Status
 from controller.term import Term
-from fsm.errors import SessionError
+from fsm.errors import PermanentError, SessionError
 from k8s.client import Kube
 from tests.cloudflare_ops.api import FakeApi, failing, instead
 from tests.controller.test_settings import GOOD
@@ -89,9 +89,12 @@ async def test_some_of_the_orphans_that_the_brake_holds_are_named() -> None:
 async def test_what_a_term_told_is_over_with_it() -> None:
     leader = Leader()
     leader.term.sweep.held = frozenset({"8b6cc2aa9a45"})
+    leader.operator.events.problem = PermanentError("KubernetesForbidden", "no Events")
     leader.status.refresh()
+    assert leader.status.problems() == {"events": "KubernetesForbidden: no Events"}
     leader.lead(None)
     leader.status.refresh()
+    assert leader.status.problems() == {}
     assert leader.status.report()["sweep_held"] == []
     metrics = leader.operator.metrics
     assert [gauge._value.get() for gauge in (metrics.leader, metrics.sweep_held, metrics.budget_left)] == [0, 0, 0]

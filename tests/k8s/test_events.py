@@ -101,16 +101,25 @@ async def test_an_event_whose_reply_was_lost_is_counted_not_doubled() -> None:
 
 @virtual
 @pytest.mark.parametrize(
-    "answer", [refusal(403, PATH), refusal(500, PATH), refusal(422, PATH), of_failure(OSError()), SILENCE]
+    ("answer", "lasts"),
+    [
+        (refusal(403, PATH), True),
+        (refusal(422, PATH), True),
+        (refusal(500, PATH), False),
+        (of_failure(OSError()), False),
+        (SILENCE, False),
+    ],
 )
-async def test_trouble_is_remembered_and_never_raised(answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_trouble_is_logged_once_never_raised_and_told_if_it_lasts(
+    answer: Any, lasts: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     world = World()
     started = now()
     world.kube.answers.extend([answer, answer])
     await world.post()
     await world.post()
     assert now() - started <= 10
-    assert world.events.problem
+    assert (world.events.problem is not None) == lasts
     assert len(caplog.records) == 1
     await world.post()
     assert world.events.problem is None
