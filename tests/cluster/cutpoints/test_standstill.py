@@ -16,6 +16,7 @@ from tests.controlplane import ControlPlane
 DOCUMENT = Kind(CLOUDFLARE, "PUT", "/accounts/{id}/cfd_tunnel/{id}/configurations")
 BATCH = Kind(CLOUDFLARE, "POST", "/zones/{id}/dns_records/batch")
 ROUTES = "/apis/traefik.io/v1alpha1/namespaces/{namespace}/ingressroutes"
+EVENT = Kind(KUBERNETES, "POST", "/apis/events.k8s.io/v1/namespaces/{namespace}/events")
 ROUTE = Kind(KUBERNETES, "PATCH", ROUTES + "/opencode-session-{hash}-oc-app")
 
 
@@ -92,7 +93,10 @@ async def test_what_arrives_late_for_a_session_that_is_gone_is_swept(here: Groun
 
 async def test_a_leader_that_the_api_server_cannot_hear_makes_way(here: Ground) -> None:
     leader, other = here.replicas
+    hold = leader.hold(EVENT, 1, "before")
     before = await begun(here, 12)
+    await until(lambda: hold.is_reached, "the leader posts an Event")
+    hold.drop()
     leader.relays[KUBERNETES].stall()
     await leader.stops_leading()
     await until(other.has_taken_over, "the other one leads")
@@ -102,6 +106,7 @@ async def test_a_leader_that_the_api_server_cannot_hear_makes_way(here: Ground) 
     leader.relays[KUBERNETES].heal()  # what it had sent arrives now
     await here.ready(*before, during)
     assert leader.operator.health()["role"] == "standby"
+    await tells_nothing(leader.operator)
 
 
 async def test_a_leader_that_cannot_reach_cloudflare_says_so_and_catches_up(here: Ground) -> None:
