@@ -135,8 +135,9 @@ class Reconciler:
         while True:
             step = decide(record, seen, now)
             match step:
-                case Move(trigger):
-                    record = move(record, trigger, now, service=self._profile.service, jitter=self._random())
+                case Move(trigger, problem):
+                    service, jitter = self._profile.service, self._random()
+                    record = move(record, trigger, now, service=service, jitter=jitter, problem=problem)
                 case Rename(hostname):
                     record = rename(record, hostname, now)
                 case Refuse(error):

@@ -33,9 +33,10 @@ class Act:
 
 @dataclass(frozen=True)
 class Move:
-    """The evidence moves the session; nothing has to be done for it."""
+    """The evidence moves the session; nothing has to be done for it. `problem` is what stands where a part was lost."""
 
     trigger: Trigger
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def _decide_live(record: SessionRecord, seen: Observation, now: datetime) -> Ste
     achieved = JOURNEY.index(record.state)
     for sight, trigger in zip(seen.parts[:achieved], _DRIFT, strict=False):
         if seen.is_fresh(sight) and sight.status is not Status.PRESENT:
-            return Move(trigger)
+            return Move(trigger, sight.problem)
     # Looked for before the record is made, so that a foreign rule never becomes ours by our own record.
     for sight in seen.parts:
         if seen.is_fresh(sight) and sight.status is Status.FOREIGN:

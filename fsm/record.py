@@ -74,8 +74,11 @@ def clamp(record: SessionRecord, now: datetime) -> SessionRecord:
     return replace(record, retry_at=latest)
 
 
-def move(record: SessionRecord, trigger: Trigger, now: datetime, *, service: str, jitter: float) -> SessionRecord:
-    """The record after `trigger`; `service` is what our rule points at once it exists.
+def move(
+    record: SessionRecord, trigger: Trigger, now: datetime, *, service: str, jitter: float, problem: str = ""
+) -> SessionRecord:
+    """The record after `trigger`; `service` is what our rule points at once it exists, `problem` the foreign object in
+    place of what was lost: with a pause ahead, "it is made again" would be told of what may not be touched.
 
     Raises:
         IllegalTransitionError: the table does not allow it.
@@ -84,7 +87,7 @@ def move(record: SessionRecord, trigger: Trigger, now: datetime, *, service: str
     if trigger in _DRIFT:
         attempts = _calm_attempts(record, now) + 1
         moved = _pause(replace(moved, attempts=attempts), delay(attempts - 1, jitter), now)
-        return replace(moved, last_error=_DRIFT[trigger])
+        return replace(moved, last_error=shortened(problem) or _DRIFT[trigger])
     if trigger in (Trigger.RENAMED, Trigger.DELETED, Trigger.REVIVED):
         return replace(moved, attempts=0, retry_at=None, last_error=None)
     if trigger is Trigger.RULE_EXISTS:

@@ -145,6 +145,21 @@ async def test_a_foreign_object_of_the_wanted_name_is_told_before_anything_is_ma
     assert world.calls == ["write Pending"]
 
 
+async def test_a_foreign_object_in_the_place_of_ours_is_told_also_before_a_pause(world: Fixture) -> None:
+    world.pods.add()
+    world.looked()
+    world.tunnel.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
+    await world.reconcile(HASH)
+    world.clock.time += 10
+    await world.reconcile(HASH)
+    assert world.pods.annotation("state") == "Ready"
+    world.tunnel.foreign[HOST] = "ForeignRule: somebody's"
+    world.looked()
+    assert await world.reconcile(HASH)
+    assert world.pods.annotation("state") == "DnsCreated"
+    assert world.pods.annotation("last-error") == "ForeignRule: somebody's"
+
+
 async def test_a_conflict_that_only_the_write_met_waits_for_the_world(world: Fixture) -> None:
     world.pods.add()
     world.looked()

@@ -39,6 +39,7 @@ ENSURE_RULES = Act(EnsureTunnelRules(WANTED.rules, (), FIRST_SEEN))
 ENSURE_ROUTES = Act(EnsureRoutes(WANTED.routes, FIRST_SEEN))
 LOOK_ONCE, LOOK_ANEW = Act(VerifyReady(NEVER)), Act(VerifyReady(FIRST_SEEN))
 DNS_LOST, RULE_LOST, ROUTES_LOST = Move(Trigger.RECORD_LOST), Move(Trigger.RULE_LOST), Move(Trigger.ROUTES_LOST)
+DNS_TAKEN, RULE_TAKEN, ROUTES_TAKEN = (Move(lost.trigger, PROBLEM) for lost in (DNS_LOST, RULE_LOST, ROUTES_LOST))
 REFUSE = Refuse(PROBLEM)
 
 P, M, F, U = present(), missing(), foreign(PROBLEM), unknown()
@@ -89,7 +90,7 @@ LIVE = [
     (DNS, OLD_M, P, M, Move(Trigger.RULE_EXISTS)),
     (DNS, U, P, U, Move(Trigger.RULE_EXISTS)),
     (DNS, M, P, P, DNS_LOST),
-    (DNS, F, P, P, DNS_LOST),
+    (DNS, F, P, P, DNS_TAKEN),
     (DNS, P, F, M, REFUSE),
     (DNS, P, M, F, REFUSE),
     # The routes.
@@ -102,7 +103,7 @@ LIVE = [
     (RULE, M, M, M, DNS_LOST),
     (RULE, P, M, P, RULE_LOST),
     (RULE, OLD_M, M, P, RULE_LOST),
-    (RULE, P, F, P, RULE_LOST),
+    (RULE, P, F, P, RULE_TAKEN),
     (RULE, P, P, F, REFUSE),
     # All made: Ready needs to see all three, in looks that prove something.
     (RTS, P, P, P, Move(Trigger.VERIFIED)),
@@ -117,7 +118,7 @@ LIVE = [
     (RTS, M, M, M, DNS_LOST),
     (RTS, P, M, M, RULE_LOST),
     (RTS, P, P, M, ROUTES_LOST),
-    (RTS, OLD_P, OLD_P, F, ROUTES_LOST),
+    (RTS, OLD_P, OLD_P, F, ROUTES_TAKEN),
     # Ready: only a look that proves something is drift.
     (READY, P, P, P, Rest()),
     (READY, OLD_P, OLD_P, OLD_P, Rest()),
@@ -127,9 +128,9 @@ LIVE = [
     (READY, M, P, P, DNS_LOST),
     (READY, P, M, P, RULE_LOST),
     (READY, P, P, M, ROUTES_LOST),
-    (READY, F, P, P, DNS_LOST),
-    (READY, P, F, P, RULE_LOST),
-    (READY, P, P, F, ROUTES_LOST),
+    (READY, F, P, P, DNS_TAKEN),
+    (READY, P, F, P, RULE_TAKEN),
+    (READY, P, P, F, ROUTES_TAKEN),
     (READY, OLD_M, P, M, ROUTES_LOST),
     (READY, U, M, P, RULE_LOST),
 ]

@@ -85,6 +85,12 @@ def test_drift_leads_back_counts_and_says_what_is_gone(trigger: Trigger, state: 
     assert (new.last_error or "").startswith(reason)
 
 
+def test_a_foreign_object_in_the_place_of_what_was_lost_is_told_at_once() -> None:
+    calm = record(State.READY, attempts=7)
+    new = move(calm, Trigger.RULE_LOST, LATER, service=SERVICE, jitter=0.0, problem="RuleConflict: of\nsomebody")
+    assert (new.last_error, new.attempts, new.retry_at) == ("RuleConflict: of somebody", 8, in_seconds(64))
+
+
 def test_the_first_repair_after_a_calm_time_does_not_wait() -> None:
     calm = record(State.READY, attempts=7, since=LATER - CALM - timedelta(seconds=1))
     new = moved(calm, Trigger.RECORD_LOST)

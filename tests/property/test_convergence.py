@@ -102,8 +102,9 @@ def run(session: SessionRecord, world: World, pods: tuple[PodFacts, ...]) -> tup
         seen = Observation(HASH, WANTED, pods, dns, rules, routes, permitted=True)
         step = decide(session, seen, now)
         match step:
-            case Move(trigger):
-                session = move(session, trigger, now, service=WANTED.rules[0].service, jitter=0.5)
+            case Move(trigger, problem):
+                service = WANTED.rules[0].service
+                session = move(session, trigger, now, service=service, jitter=0.5, problem=problem)
             case Rename(hostname):
                 session = rename(session, hostname, now)
             case Act(effect):

@@ -27,8 +27,8 @@ def walk(session: SessionRecord, seen: Observation, now: datetime) -> tuple[list
         step = decide(session, seen, now)
         steps.append(step)
         match step:
-            case Move(trigger):
-                session = move(session, trigger, now, service="http://r:80", jitter=0.5)
+            case Move(trigger, problem):
+                session = move(session, trigger, now, service="http://r:80", jitter=0.5, problem=problem)
             case Rename(hostname):
                 session = rename(session, hostname, now)
             case _:
@@ -80,10 +80,11 @@ def test_a_move_forward_or_back_rests_on_a_look_that_proves_it(
             sight = seen.parts[FORWARD[trigger]]
             assert seen.is_fresh(sight)
             assert sight.status is Status.PRESENT
-        case Move(trigger) if trigger in DRIFT:
+        case Move(trigger, problem) if trigger in DRIFT:
             sight = seen.parts[DRIFT[trigger]]
             assert seen.is_fresh(sight)
             assert sight.status is not Status.PRESENT
+            assert problem == sight.problem
 
 
 @given(records(), observations, near)
