@@ -32,14 +32,14 @@ class KubeMonitor(Eyes):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._records: dict[str, dict[str, str]] = {}  # by uid, since a hand was last at it
-        self._edited: set[str] = set()  # uids of Pods at which a hand was last
+        self._vouched: dict[str, int] = {}  # by uid: so many parts are there because a hand wrote so
         self._told: dict[str, str] = {}
         self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
 
-    def hand_edited(self, uid: str) -> None:
-        """A person changed the record of this Pod: revisions start anew."""
+    def hand_edited(self, uid: str, state: str) -> None:
+        """A person changed the record of this Pod, which says this state now: revisions start anew."""
         self._records.pop(uid, None)
-        self._edited.add(uid)
+        self._vouched[uid] = _PROMISED.get(state, 0)
 
     def kube_asked(self, replica: int, request: Request) -> float:
         """A replica is about to send this; the time."""
@@ -108,10 +108,10 @@ class KubeMonitor(Eyes):
         self.must(annotations.get(PREFIX + "pod-uid") == uid, f"{session}: the record names another Pod")
         self._check_pace(session, uid)
         self._check_alarm(replica, session, pod)
-        # What a person has written is repeated until a look refutes it.
-        if uid not in self._edited and _PROMISED[state] > _PROMISED.get(former, 0):
-            self._check_promised(replica, session, pod)
-        self._edited.discard(uid)
+        # What a person has written is repeated until a look refutes it; only Ready needs looks at all of it.
+        vouched = self._vouched[uid] = min(self._vouched.get(uid, 0), _PROMISED[state])
+        if _PROMISED[state] > max(vouched, _PROMISED.get(former, 0)):
+            self._check_promised(replica, session, pod, 0 if state == "Ready" else vouched)
 
     def _check_attempts(self, replica: int, session: str, before: Any, after: Any) -> None:
         """The count falls when something else begins, or after a calm time: who forgets it tries without a pause."""
@@ -142,15 +142,15 @@ class KubeMonitor(Eyes):
         is_hasty = error != before and error.startswith("CloudflareUnreachable") and len(lost) < 2
         self.must(not is_hasty, f"{session}: {error}, but only one reply was lost")
 
-    def _check_promised(self, replica: int, session: str, pod: Any) -> None:
+    def _check_promised(self, replica: int, session: str, pod: Any, vouched: int) -> None:
         """What a state says was there since the Pod was; who says Ready has seen it since then itself."""
         annotations = pod["metadata"]["annotations"]
         state, hostname = annotations[PREFIX + "state"], annotations[PREFIX + "hostname"]
         wanted = desired(session, self.settings[replica].profile)
         self.must(wanted.hostname == hostname, f"{session} is {state} with the hostname {hostname}")
         born, promised = self.born[pod["metadata"]["uid"]], _PROMISED[state]
-        names = [("dns", hostname), ("rule", hostname)][:promised]
-        there = [*names, *(("route", route.name) for route in wanted.routes if promised > len(names))]
+        parts = [[("dns", hostname)], [("rule", hostname)], [("route", route.name) for route in wanted.routes]]
+        there = [name for part in parts[vouched:promised] for name in part]
         missing = [name for name in there if self.there.get(name, LONG_AGO) < born]
         self.must(not missing, f"{session} is {state}, but since its Pod there never were {missing}")
         proves = {name: max(born, self.wrote.get((replica, *name), LONG_AGO)) for name in there}

@@ -135,15 +135,18 @@ class Scene:
         """A person edits (or removes) one of our annotations, on every Pod of the session."""
         self.monitor.tell("person", f"sets {key} of {session} to {text!r}")
         for pod in self.pods_of(session):
-            self.monitor.hand_edited(pod["metadata"]["uid"])
-            self.annotate(pod, {PREFIX + key: text})
+            self._edit(pod, {PREFIX + key: text})
 
     def wipe_record(self, session: str) -> None:
         """A person removes all annotations of a session's Pods."""
         self.monitor.tell("person", f"wipes the annotations of {session}")
         for pod in self.pods_of(session):
-            self.monitor.hand_edited(pod["metadata"]["uid"])
-            self.annotate(pod, dict.fromkeys(pod["metadata"].get("annotations") or {}))
+            self._edit(pod, dict.fromkeys(pod["metadata"].get("annotations") or {}))
+
+    def _edit(self, pod: Any, annotations: Mapping[str, str | None]) -> None:
+        edited = {**(pod["metadata"].get("annotations") or {}), **annotations}
+        self.monitor.hand_edited(pod["metadata"]["uid"], edited.get(PREFIX + "state") or "")
+        self.annotate(pod, annotations)
 
     def ask_for_sweep(self) -> None:
         """A person asks the leader for a sweep without grace and brake."""
