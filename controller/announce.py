@@ -6,6 +6,7 @@ is the same Event again, counted.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Never
 
@@ -13,7 +14,10 @@ from controller.ports import Events
 from fsm.errors import SessionError
 from fsm.observation import PodFacts
 
+_log = logging.getLogger(__name__)
+
 INTERVAL = 5.0  # seconds between two looks: trouble that is over by then is no news
+AGAIN = 30.0  # seconds until the next try of what could not be told
 
 
 class Announcer:
@@ -29,28 +33,33 @@ class Announcer:
         self._problems = problems
         self._own_pod = own_pod
         self._events = events
-        self._told: Mapping[str, str] = {}
+        self._told: dict[str, str] = {}
 
     async def run(self) -> Never:
         """Look again and again; never returns."""
+        pause = INTERVAL
         while True:
-            await asyncio.sleep(INTERVAL)
-            await self.once()
+            await asyncio.sleep(pause)
+            try:
+                pause = INTERVAL if await self.once() else AGAIN
+            except Exception:
+                # It would end the process, with everybody's hostnames in its hands.
+                _log.exception("the news could not be told: this is a bug")
 
-    async def once(self) -> None:
-        """Tell what is new since the last time; what cannot be told now is told the next time."""
+    async def once(self) -> bool:
+        """Tell what is new since the last time; whether all of it is told now. The rest is told the next time."""
         problems = dict(self._problems())
-        news = [text for topic, text in problems.items() if self._told.get(topic) != text]
-        if news and not await self._tell(news):
-            return
-        self._told = problems
+        self._told = {topic: text for topic, text in self._told.items() if topic in problems}
+        news = {topic: text for topic, text in problems.items() if self._told.get(topic) != text}
+        return not news or await self._tell(news)
 
-    async def _tell(self, news: list[str]) -> bool:
+    async def _tell(self, news: Mapping[str, str]) -> bool:
         try:
             pod = await self._own_pod()
         except SessionError:
             return False  # outside of a Pod, or the API server is the problem
-        for text in news:
+        for topic, text in news.items():
             reason, _, note = text.partition(": ")
-            await self._events.post(pod, reason=reason, note=note or text, warning=True)
-        return True
+            if await self._events.post(pod, reason=reason, note=note or text, warning=True):
+                self._told[topic] = text
+        return all(self._told.get(topic) == text for topic, text in news.items())

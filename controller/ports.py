@@ -112,4 +112,6 @@ class Routes(Protocol):
 class Events(Protocol):
     """Kubernetes Events about a Pod: best effort, never raises."""
 
-    async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> None: ...
+    async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> bool:
+        """Whether it arrived."""
+        ...

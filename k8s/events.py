@@ -42,8 +42,8 @@ class Events:
         self.problem: SessionError | None = None
         self._failure = ""  # of the last Event
 
-    async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> None:
-        """Say `note` about the Pod."""
+    async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> bool:
+        """Say `note` about the Pod; whether it arrived."""
         body = self._event(pod, reason=reason, note=_cut(note), warning=warning)
         try:
             await self._send(f"/apis/{API}/namespaces/{pod.namespace}/events", body)
@@ -54,8 +54,9 @@ class Events:
             # A lost Event is not posted again, so nothing would end the news of a short outage: who lost the lease in
             # it told for ever that the API server was away.
             self._failure, self.problem = str(error), error if isinstance(error, _LASTING) else None
-        else:
-            self._failure, self.problem = "", None
+            return False
+        self._failure, self.problem = "", None
+        return True
 
     async def _send(self, path: str, body: Object) -> None:
         name = body["metadata"]["name"]

@@ -1,9 +1,13 @@
 """Problems become Events on the operator's own Pod: once for each change, and later if not now."""
 
-from controller.announce import Announcer
+import asyncio
+
+from controller.announce import AGAIN, INTERVAL, Announcer
+from controller.background import background
 from fsm.errors import GoneError, TransientError
 from fsm.observation import PodFacts
 from tests.controller.world import FakeEvents
+from tests.k8s.virtual import virtual
 
 POD = PodFacts("opencode-router", "opencode-router-1", "uid", "", "", False, "", 0.0)
 
@@ -59,3 +63,30 @@ async def test_outside_of_a_pod_nobody_is_told() -> None:
     own.error = GoneError("ObjectGone", "the pod does not exist")
     await announcer({"a": "B: c"}, own, events).once()
     assert events.posted == []
+
+
+async def test_an_event_that_did_not_arrive_is_posted_again_and_the_others_are_not() -> None:
+    problems, events = {"events": "KubernetesForbidden: no right"}, FakeEvents()
+    tells = announcer(problems, Own(), events)
+    events.is_deaf = True
+    assert not await tells.once()
+    events.is_deaf = False
+    assert await tells.once()
+    problems["sweep"] = "SweepHeld: 9 of 10"
+    assert await tells.once()
+    assert [reason for reason, *_ in events.posted] == ["KubernetesForbidden", "SweepHeld"]
+
+
+@virtual
+async def test_what_cannot_be_told_is_tried_again_more_slowly_and_a_bug_ends_nothing() -> None:
+    own, events = Own(), FakeEvents()
+    own.error = KeyError("metadata")
+    async with background(announcer({"a": "B: c"}, own, events).run):
+        await asyncio.sleep(INTERVAL + 1)
+        own.error = GoneError("ObjectGone", "the pod does not exist")
+        await asyncio.sleep(INTERVAL)
+        own.error = None
+        await asyncio.sleep(AGAIN - INTERVAL)
+        assert events.posted == []
+        await asyncio.sleep(INTERVAL)
+        assert events.posted == [("B", "c", True)]

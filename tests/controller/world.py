@@ -192,9 +192,13 @@ class FakeRoutes(_Part):
 class FakeEvents:
     def __init__(self) -> None:
         self.posted: list[tuple[str, str, bool]] = []
+        self.is_deaf = False
 
-    async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> None:
+    async def post(self, pod: PodFacts, *, reason: str, note: str, warning: bool) -> bool:
+        if self.is_deaf:
+            return False
         self.posted.append((reason, note, warning))
+        return True
 
 
 class FakeLease:

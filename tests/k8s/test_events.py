@@ -24,8 +24,8 @@ class World:
         wall = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
         self.events = Events(self.kube, instance="router-0", wall=lambda: wall + timedelta(seconds=now() - 1_000))
 
-    async def post(self, note: str = "all is well", pod: PodFacts | None = None, reason: str = "Ready") -> None:
-        await self.events.post(pod or facts({}), reason=reason, note=note, warning=False)
+    async def post(self, note: str = "all is well", pod: PodFacts | None = None, reason: str = "Ready") -> bool:
+        return await self.events.post(pod or facts({}), reason=reason, note=note, warning=False)
 
 
 @virtual
@@ -116,12 +116,12 @@ async def test_trouble_is_logged_once_never_raised_and_told_if_it_lasts(
     world = World()
     started = now()
     world.kube.answers.extend([answer, answer])
-    await world.post()
-    await world.post()
+    assert not await world.post()
+    assert not await world.post()
     assert now() - started <= 10
     assert (world.events.problem is not None) == lasts
     assert len(caplog.records) == 1
-    await world.post()
+    assert await world.post()
     assert world.events.problem is None
 
 
