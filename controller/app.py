@@ -23,30 +23,25 @@ from controller.background import Work
 from controller.health import Health
 from controller.living import SharedLiving
 from controller.metrics import Metrics
+from controller.mislabeled import Mislabeled
 from controller.problems import Problems
 from controller.report import Reporter
 from controller.settings import Settings
 from controller.status import Status
 from controller.term import Base, Term
 from controller.witness import Witness
-from fsm.errors import PermanentError
-from fsm.observation import PodFacts
+from fsm.errors import PermanentError, SessionError
 from k8s.client import Kube, connect
 from k8s.elector import Elector
 from k8s.events import Events
 from k8s.lease_store import LeaseStore
-from k8s.own_pod import own_pod
+from k8s.one_pod import one_pod
 from k8s.pods import Pods
 from k8s.routes import Routes
 
 _log = logging.getLogger(__name__)
 
-MOST_INVALID = 100  # Pods with a bad hash that the next leader tells again
 PRUNE = 60.0  # seconds between two looks at what a standby may forget
-INVALID_HASH = (
-    "InvalidSessionHash: the label opencode.ai/session-hash is not 12 lower-case hex digits, so this Pod gets no "
-    "hostname. Correct the label"
-)
 
 
 class UnusableError(PermanentError):
@@ -107,11 +102,12 @@ class Operator:
         self._rng = rng or random.Random()  # noqa: S311 (jitter, and a name that no other process has: no secret)
         self._term: Term | None = None
         self._led: asyncio.TaskGroup | None = None  # what else a leader does; ends with its term
-        self._invalid: dict[str, PodFacts] = {}
         self.problems = Problems()
         self.metrics = Metrics()
         self.witness = Witness(now)
         self.events = Events(kube, instance=settings.pod_name, wall=wall)
+        self._read_pod = partial(one_pod, kube, settings.watch_namespace)
+        self._mislabeled = Mislabeled(self.events, self._read_pod)
         self.elector = self._make_elector()
         self.pods = self._make_pods()
         self._living = SharedLiving(self.pods.live, self.witness.refute, now)
@@ -139,7 +135,7 @@ class Operator:
             now=self._now,
             on_change=self._changed,
             on_gone=self.witness.permit,
-            on_invalid=self._found_invalid,
+            on_invalid=self._mislabeled.found,
             jitter=self._rng.random,
         )
 
@@ -171,15 +167,14 @@ class Operator:
             report=Reporter(self.events, self.metrics),
             problems=self.problems,
             metrics=self.metrics,
-            caches_complete=self.caches_complete,
+            caches_incomplete=self.caches_incomplete,
             now=self._now,
             wall=self._wall,
             random=self._rng.random,
         )
 
     def _make_announcer(self) -> Announcer:
-        namespace, name = self._settings.watch_namespace, self._settings.pod_name
-        own = partial(own_pod, self._kube, namespace, name)
+        own = partial(self._read_pod, self._settings.pod_name)
         return Announcer(problems=self._status.problems, own_pod=own, events=self.events)
 
     @property
@@ -214,10 +209,9 @@ class Operator:
         """The watches: they run on the leader and on the standby."""
         return (self.pods.reflector.run, self.routes.reflector.run)
 
-    def caches_complete(self) -> bool:
-        """Whether both watches have listed everything and go on."""
-        reflectors = (self.pods.reflector, self.routes.reflector)
-        return all(reflector.synced.is_set() and reflector.problem is None for reflector in reflectors)
+    def caches_incomplete(self) -> SessionError | None:
+        """Why the watches have not listed everything, or do not go on."""
+        return self.pods.reflector.incomplete or self.routes.reflector.incomplete
 
     @asynccontextmanager
     async def _health_server(self) -> AsyncIterator[None]:
@@ -243,7 +237,7 @@ class Operator:
             term = Term(self.base)
             self._led, self._term = led, term
             try:
-                led.create_task(self._tell_invalid(*self._invalid.values()))
+                led.create_task(self._mislabeled.run())
                 self._on_lease(self.elector.facts.annotations)
                 await term.run()
             finally:
@@ -260,20 +254,6 @@ class Operator:
         if self._term is not None:
             self._term.look_over()
 
-    def _found_invalid(self, name: str, namespace: str, uid: str, label: str) -> None:
-        pod = PodFacts(namespace, name, uid, "", "", deleting=False, resource_version="", first_seen=0.0)
-        self._invalid[uid] = pod
-        if len(self._invalid) > MOST_INVALID:
-            del self._invalid[next(iter(self._invalid))]
-        _log.warning("%s", INVALID_HASH, extra={"pod": name, "label": label[:63]})
-        if self._led is not None:
-            self._led.create_task(self._tell_invalid(pod))
-
-    async def _tell_invalid(self, *pods: PodFacts) -> None:
-        reason, _, note = INVALID_HASH.partition(": ")
-        for pod in pods:
-            await self.events.post(pod, reason=reason, note=note, warning=True)
-
     def _on_lease(self, annotations: Mapping[str, str]) -> None:
         """A person may have asked for a sweep; only the leader answers."""
         request = sweep_request.pending(annotations)
@@ -281,9 +261,16 @@ class Operator:
             self._led.create_task(self._answer(request, self._term))
 
     async def _answer(self, request: sweep_request.Request, term: Term) -> None:
-        plan = await term.resync.once(force=True)
-        error = "" if plan else "; ".join(self.problems.report().values()) or "the caches are not complete yet"
-        result = sweep_request.Result(request.id, tuple(sorted(plan.due)) if plan else (), error)
+        def is_asked() -> bool:
+            # The look may have waited for minutes, for a budget that is used up: who asked may be gone.
+            return sweep_request.pending(self.elector.facts.annotations) == request
+
+        try:
+            plan = await term.resync.once(force=is_asked)
+        except SessionError as error:
+            result = sweep_request.Result(request.id, error=str(error))
+        else:
+            result = sweep_request.Result(request.id, tuple(sorted(plan.due)))
         self.elector.annotate(sweep_request.RESULT, sweep_request.render(result))
 
     async def _prune(self) -> Never:

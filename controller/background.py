@@ -9,11 +9,11 @@ Work = Callable[[], Coroutine[Any, Any, Any]]
 
 
 @asynccontextmanager
-async def background(*works: Work) -> AsyncIterator[None]:
+async def background(*works: Work) -> AsyncIterator[list[asyncio.Task[Any]]]:
     """Run `works` until the block ends; its own errors come out as they are (a TaskGroup would wrap them)."""
     tasks = [asyncio.create_task(work()) for work in works]
     try:
-        yield
+        yield tasks
     finally:
         for task in tasks:
             task.cancel()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from controller.problems import Problems
 from controller.reconcile import World
 from controller.sweep import Sweep
-from fsm.errors import SessionError
+from fsm.errors import SessionError, TransientError
 from fsm.orphans import SweepPlan
 
 _log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class Resync:
         sweep: Sweep,
         problems: Problems,
         look_over: Callable[[], None],
-        caches_complete: Callable[[], bool],
+        caches_incomplete: Callable[[], SessionError | None],
         now: Callable[[], float],
         interval: float,
     ) -> None:
@@ -40,44 +40,57 @@ class Resync:
         self._sweep = sweep
         self._problems = problems
         self._look_over = look_over
-        self._caches_complete = caches_complete
+        self._caches_incomplete = caches_incomplete
         self._now = now
         self._interval = interval
 
     async def run(self) -> None:
         """Look again and again; never returns."""
         while True:
-            try:
-                looked = await self.once() is not None
-            except Exception as bug:
-                # It would end the leader's work, and with it the process, at each look anew.
-                _log.exception("a look failed in an unknown way: this is a bug")
-                self._problems.tell(TOPIC, f"InternalError: {type(bug).__name__}, see the operator's log")
-                looked = False
-            await asyncio.sleep(self._interval if looked else min(self._interval, FAILED_PAUSE))
+            pause = min(self._interval, FAILED_PAUSE)
+            with suppress(SessionError):  # told
+                await self.once()
+                pause = self._interval
+            await asyncio.sleep(pause)
 
-    async def once(self, *, force: bool = False) -> SweepPlan | None:
-        """One round; what the sweep made of it, or None when a look failed or the caches are not complete."""
+    async def once(self, *, force: Callable[[], bool] = lambda: False) -> SweepPlan:
+        """One round; what the sweep made of it. `force()` is asked when everything was looked at.
+
+        Raises:
+            SessionError: a look failed, or a cache is not complete: no sweep.
+        """
+        try:
+            return await self._round(force)
+        except SessionError:
+            raise
+        except Exception as bug:
+            # It would end the leader's work, and with it the process, at each look anew.
+            _log.exception("a look failed in an unknown way: this is a bug")
+            error = TransientError("InternalError", type(bug).__name__, "see the operator's log")
+            self._problems.tell(TOPIC, str(error))
+            raise error from bug
+
+    async def _round(self, force: Callable[[], bool]) -> SweepPlan:
         try:
             await self.look()
         except SessionError as error:
             self._problems.tell(TOPIC, str(error))
-            return None
+            raise
         self._problems.clear(TOPIC)
         with suppress(SessionError):  # the watch tells what is in the way, and there is a next time
             await self._world.routes.settle()
         self._look_over()
-        return self._sweep.after_look(force=force) if await self._listed() else None
+        await self._listed()
+        return self._sweep.after_look(force=force())
 
-    async def _listed(self) -> bool:
-        """Whether the caches are complete: after a start they soon are, which saves a second look."""
-        try:
+    async def _listed(self) -> None:
+        """Return once the caches are complete: after a start they soon are, which saves a second look."""
+        with suppress(TimeoutError):
             async with asyncio.timeout(FAILED_PAUSE):
-                while not self._caches_complete():
+                while self._caches_incomplete():
                     await asyncio.sleep(LISTING)
-        except TimeoutError:
-            return False
-        return True
+        if problem := self._caches_incomplete():
+            raise problem.with_traceback(None)
 
     async def look(self) -> None:
         """Look at the zone and the tunnel, both anew."""

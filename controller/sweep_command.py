@@ -8,7 +8,7 @@ import asyncio
 import sys
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Never
 
@@ -19,6 +19,7 @@ from controller.settings import Settings
 from controller.sweep_request import Request, Result
 from controller.term import Term
 from fsm.errors import SessionError, TransientError
+from fsm.observation import Sight, Status
 from fsm.orphans import SweepPlan, plan
 from k8s.lease_store import LeaseStore
 
@@ -37,9 +38,8 @@ async def run(settings: Settings, *, force: bool) -> int:
         if not force:
             return await _dry_run(operator)
         store = LeaseStore(kube, namespace=settings.watch_namespace, name=settings.lease_name)
-        if await _is_led(store, settings.lease_duration):
-            return _told(await _ask(store))
-        return await _alone(operator)
+        code = None if await _is_led(store, settings.lease_duration) else await _alone(operator, store)
+        return await _ask(store) if code is None else code
 
 
 async def _dry_run(operator: Operator) -> int:
@@ -62,9 +62,12 @@ async def _orphans(operator: Operator, term: Term) -> SweepPlan:
 
 
 def _names(term: Term, session: str) -> list[str]:
-    sights = (term.world.dns.sight(session, ()), term.world.tunnel.sight(session, (), ()))
-    found = {name for sight in (*sights, term.world.routes.sight(session, ())) for name in sight.ours}
-    return sorted(found)
+    return sorted({name for sight in _sights(term, session) for name in sight.ours})
+
+
+def _sights(term: Term, session: str) -> tuple[Sight, ...]:
+    world = term.world
+    return world.dns.sight(session, ()), world.tunnel.sight(session, (), ()), world.routes.sight(session, ())
 
 
 @asynccontextmanager
@@ -97,45 +100,98 @@ async def _is_led(store: LeaseStore, duration: float) -> bool:
     first = await store.facts()
     if not first.holder:
         return False
-    deadline = asyncio.get_running_loop().time() + max(duration, first.duration) + 1
-    while asyncio.get_running_loop().time() < deadline:
+    try:
+        async with asyncio.timeout(max(duration, first.duration) + 1):
+            await _sign_of_life(store, me="")
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _sign_of_life(store: LeaseStore, me: str) -> None:
+    """Return when somebody else takes the Lease, or renews it."""
+    facts = await store.facts()
+    while True:
         await asyncio.sleep(ASK_AGAIN)
-        facts = await store.facts()
-        if facts.token != first.token:
-            return bool(facts.holder)
-    return False
+        with suppress(SessionError):  # the next look may tell
+            facts, former = await store.facts(), facts
+            if facts.token != former.token and facts.holder not in ("", me):
+                return
 
 
-async def _ask(store: LeaseStore) -> Result:
+async def _ask(store: LeaseStore) -> int:
     request = Request(uuid.uuid4().hex)
     await store.annotate({sweep_request.REQUEST: sweep_request.render(request)})
     try:
         async with asyncio.timeout(ANSWER_WITHIN):
-            while True:
-                result = sweep_request.answered((await store.facts()).annotations, request.id)
-                if result is not None:
-                    return result
-                await asyncio.sleep(ASK_AGAIN)
+            return _told(await _answered(store, request))
     except TimeoutError:
-        raise TransientError("SweepUnanswered", "the leader did not answer", "look at its log and /healthz") from None
+        remedy = "a sweep that has begun may still be carried out: look at its log and /healthz"
+        raise TransientError("SweepUnanswered", "the leader did not answer", remedy) from None
+    finally:
+        # A question that is left would be answered by some later leader, when nobody looks.
+        with suppress(SessionError):
+            await store.annotate({sweep_request.REQUEST: None})
 
 
-async def _alone(operator: Operator) -> int:
-    released: list[str] = []
+async def _answered(store: LeaseStore, request: Request) -> Result:
+    while True:
+        result = sweep_request.answered((await store.facts()).annotations, request.id)
+        if result is not None:
+            return result
+        await asyncio.sleep(ASK_AGAIN)
+
+
+async def _alone(operator: Operator, store: LeaseStore) -> int | None:
+    """Do the work under the Lease; the exit code, or None: somebody else took it meanwhile."""
+    swept: list[SweepPlan] = []
 
     async def work() -> None:
-        term = Term(operator.base)
-        async with background(*term.writers()):
-            decided = await term.resync.once(force=True)
-            if decided is None:
-                raise TransientError("SweepFailed", "; ".join(operator.problems.report().values()))
-            released.extend(sorted(decided.due))
-            await term.queue.idle()
-            await term.queue.stop()
+        limit.reschedule(None)
+        swept.append(await _sweep(Term(operator.base)))
 
-    async with _watching(operator):
-        await operator.elector.run(work)
-    return _told(Result("", tuple(released)))
+    try:
+        async with _watching(operator), asyncio.timeout(ANSWER_WITHIN) as limit:
+            elect = partial(operator.elector.run, work)
+            async with background(elect, partial(_sign_of_life, store, operator.elector.identity)) as tasks:
+                done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+    except TimeoutError:
+        remedy = "look at who holds it, and try again"
+        raise operator.elector.problem or TransientError("LeaseHeld", "the Lease could not be had", remedy) from None
+    return _told(Result("", tuple(sorted(swept[-1].due)))) if swept else None
+
+
+async def _sweep(term: Term) -> SweepPlan:
+    """The look, and every removal that it allows.
+
+    Raises:
+        TransientError: something is left.
+    """
+    async with background(*term.writers()):
+        decided = await term.resync.once(force=lambda: True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWER_WITHIN):
+                await term.queue.idle()
+                while _left(term, decided):
+                    await asyncio.sleep(ASK_AGAIN)
+        await term.queue.stop()
+    if left := _left(term, decided):
+        why = term.client.trouble or next(iter(term.client.problems), "see the log above")
+        text = f"{len(left)} of {len(decided.due)} sessions could not be removed yet ({why})"
+        raise TransientError("SweepIncomplete", text, "`sweep --dry-run` lists what is left; try again")
+    return decided
+
+
+def _left(term: Term, decided: SweepPlan) -> frozenset[str]:
+    """Those that have no Pod and of which anything may still be there."""
+    podless = decided.due - term.world.pods.sessions()
+    return frozenset(session for session in podless if not all(map(_is_clear, _sights(term, session))))
+
+
+def _is_clear(sight: Sight) -> bool:
+    return sight.status is not Status.UNKNOWN and not sight.ours
 
 
 def _told(result: Result) -> int:

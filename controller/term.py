@@ -32,6 +32,7 @@ from controller.settings import Settings
 from controller.sweep import Sweep
 from controller.witness import Witness
 from fsm import codec
+from fsm.errors import SessionError
 
 OVERWRITTEN = "tunnel overwritten"
 OVERWRITE_SHOWN = 3600.0  # seconds
@@ -52,7 +53,7 @@ class Base:
     report: Reporter
     problems: Problems
     metrics: Metrics
-    caches_complete: Callable[[], bool]
+    caches_incomplete: Callable[[], SessionError | None]
     now: Callable[[], float]
     wall: Callable[[], datetime]
     random: Callable[[], float]
@@ -191,7 +192,7 @@ class Term:
             sweep=self.sweep,
             problems=self._base.problems,
             look_over=self.look_over,
-            caches_complete=self._base.caches_complete,
+            caches_incomplete=self._base.caches_incomplete,
             now=self._base.now,
             interval=self._settings.resync_interval,
         )

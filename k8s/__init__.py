@@ -5,7 +5,7 @@
     cache.py       what the reflector knows, ordered by resourceVersion
     pods.py        session Pods and their record     annotation.py  the record's compare-and-set, as a JSON patch
     routes.py      IngressRoutes                     route_facts.py what is remembered of one, and whose it is
-    events.py      Kubernetes Events about a Pod     own_pod.py     this replica's own Pod
+    events.py      Kubernetes Events about a Pod     one_pod.py     one Pod by its name
     elector.py     leadership                        lease.py       the Lease as a document
     lease_store.py the Lease in the API server, and notes on it
 

@@ -54,7 +54,7 @@ class Elector:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._store = store
-        self._identity = identity
+        self.identity = identity
         self._duration = duration
         self._now = now
         self._wall = wall
@@ -155,14 +155,14 @@ class Elector:
     async def _attempt(self) -> bool:
         found = self._held or await self._store.read(self._limit())
         if found is None:
-            body = lease.new(self._store.name, self._store.namespace, self._identity, self._duration, self._wall())
+            body = lease.new(self._store.name, self._store.namespace, self.identity, self._duration, self._wall())
             await self._write(self._store.create, body)
             return True
         facts = self._observe(found)
-        if facts.holder == self._identity:
+        if facts.holder == self.identity:
             await self._write(self._store.replace, lease.renewed(found, self._duration, self._wall()))
         elif self._is_free(facts):
-            await self._write(self._store.replace, lease.claimed(found, self._identity, self._duration, self._wall()))
+            await self._write(self._store.replace, lease.claimed(found, self.identity, self._duration, self._wall()))
         else:
             self._may_hold = False
             return False
@@ -199,5 +199,5 @@ class Elector:
             return
         with suppress(SessionError):
             found = await self._store.read(self._limit())
-            if found and lease.read(found).holder == self._identity:
+            if found and lease.read(found).holder == self.identity:
                 await self._store.replace(lease.released(found, self._wall()), self._limit())

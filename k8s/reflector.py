@@ -84,6 +84,11 @@ class Reflector(Generic[T]):
         self.last_sync: float | None = None
         self.problem: SessionError | None = self._unsynced
 
+    @property
+    def incomplete(self) -> SessionError | None:
+        """Why the cache may lack something: it was never read to its end, or the server is not heard now."""
+        return self.problem or (None if self.synced.is_set() else self._unsynced)
+
     def get(self, name: str) -> Entry[T] | None:
         return self._cache.get(name)
 

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from controller.background import background
 from controller.resync import FAILED_PAUSE, Resync
 from controller.sweep import Sweep
 from fsm.errors import TransientError
-from tests.controller.world import HOST, Fixture
+from tests.controller.world import HASH, HOST, Fixture
 from tests.k8s.virtual import virtual
 
 INTERVAL = 60.0
@@ -34,7 +36,7 @@ class Round:
             sweep=sweep,
             problems=world.problems,
             look_over=self._look_over,
-            caches_complete=lambda: self.complete,
+            caches_incomplete=lambda: None if self.complete else TransientError("NotSynced", "nothing was read yet"),
             now=world.clock,
             interval=INTERVAL,
         )
@@ -77,9 +79,20 @@ async def test_a_look_settles_the_doubts_about_routes_and_goes_on_when_it_cannot
 
 
 @virtual
+async def test_whether_a_sweep_is_forced_is_asked_after_the_look() -> None:
+    here = Round()
+    here.complete = True
+    await here.resync.once(force=lambda: "look dns" not in here.world.calls)
+    assert here.added == []
+    await here.resync.once(force=lambda: "look dns" in here.world.calls)
+    assert here.added == [HASH]
+
+
+@virtual
 async def test_watches_that_stay_incomplete_mean_no_sweep_and_another_look() -> None:
     here = Round()
-    assert await here.resync.once() is None
+    with pytest.raises(TransientError, match="NotSynced"):
+        await here.resync.once()
     assert here.added == []
     async with background(here.resync.run):
         await asyncio.sleep(2 * FAILED_PAUSE + 1)
@@ -95,7 +108,7 @@ async def test_a_look_with_a_bug_in_it_is_told_and_does_not_end_the_looking() ->
     here.world.dns.failures.append(KeyError("name"))
     async with background(here.resync.run):
         await asyncio.sleep(1)
-        assert here.world.problems.report()["cloudflare"] == "InternalError: KeyError, see the operator's log"
+        assert here.world.problems.report()["cloudflare"] == "InternalError: KeyError. See the operator's log"
         await asyncio.sleep(FAILED_PAUSE)
         assert here.world.problems.report() == {}
         assert here.looks == 2

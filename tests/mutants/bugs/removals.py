@@ -48,7 +48,7 @@ BUGS = (
     Mutant(
         "sweep on a partial list",
         "a cache that is not complete yet makes orphans of everybody",
-        (Edit("controller/resync.py", " if await self._listed() else None", ""),),
+        (Edit("controller/resync.py", "        await self._listed()\n", ""),),
     ),
     Mutant(
         "brake off",
