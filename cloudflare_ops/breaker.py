@@ -18,7 +18,11 @@ Probe = Callable[[], Awaitable[object]]
 
 
 class Breaker:
-    """Closed until `trip`; `kind` names the sort of request that failed, and only its success closes it again."""
+    """Closed until `trip`; `kind` names the sort of request that failed, and only its success closes it again.
+
+    `is_felt` tells whether the problem is still in anybody's way: what no probe can tell is over for those who read of
+    it when nobody comes to try again.
+    """
 
     def __init__(self, now: Callable[[], float], on_recovered: Callable[[], None]) -> None:
         self._now = now
@@ -28,6 +32,7 @@ class Breaker:
         self._probe: Probe | None = None
         self._pause = FIRST_PAUSE
         self._until = 0.0
+        self.is_felt = False
         self._opened = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -56,6 +61,7 @@ class Breaker:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self.problem, self._kind, self._probe = error, kind, probe
         self._until = self._now() + self._pause
+        self.is_felt = True
         self._opened.set()
 
     def passed(self, kind: str) -> None:
@@ -80,6 +86,8 @@ class Breaker:
             # A try that was inconclusive, or that nobody took up, must not spin.
             if self.problem is not None and self._until <= self._now():
                 await asyncio.sleep(self._pause)
+                is_untried = self._probe is None and self._until <= self._now() and not self._turn.locked()
+                self.is_felt = self.is_felt and not is_untried
 
     async def _try(self) -> None:
         if self.problem is None:

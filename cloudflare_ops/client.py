@@ -96,7 +96,7 @@ class Client:
     @property
     def problems(self) -> tuple[SharedError, ...]:
         """What is in everybody's way now."""
-        return tuple(breaker.problem for breaker in self._breakers if breaker.problem is not None)
+        return tuple(breaker.problem for breaker in self._breakers if breaker.problem and breaker.is_felt)
 
     async def run(self) -> Never:
         """Probe whatever is broken; never returns."""

@@ -6,7 +6,7 @@ import pytest
 
 from cloudflare_ops.breaker import FIRST_PAUSE, LONGEST_PAUSE, Breaker
 from controller.background import background
-from fsm.errors import SharedError
+from fsm.errors import SharedError, TransientError
 from tests.k8s.virtual import now, virtual
 
 PROBLEM, OTHER = SharedError("Oops", "no", "wait"), SharedError("Again", "no", "wait")
@@ -125,3 +125,36 @@ async def test_after_a_long_trouble_the_next_one_is_probed_as_soon_as_the_first_
         breaker.trip("GET zone", OTHER, probe)
         await asyncio.sleep(FIRST_PAUSE + 1)
         assert probes[4:] == [began + FIRST_PAUSE]
+
+
+@virtual
+async def test_what_no_probe_can_tell_is_felt_until_nobody_comes_to_try_again() -> None:
+    breaker, tries = Breaker(now, lambda: None), 3
+
+    async def somebody() -> None:
+        for _ in range(tries):
+            async with breaker.turn():
+                breaker.trip("posts", PROBLEM)
+            await asyncio.sleep(breaker._pause + 1)
+
+    async with background(breaker.run):
+        await somebody()
+        assert (breaker.problem, breaker.is_felt) == (PROBLEM, True)
+        await asyncio.sleep(3 * LONGEST_PAUSE)
+        assert (breaker.problem, breaker.is_felt) == (PROBLEM, False)
+        await somebody()
+        assert breaker.is_felt
+        assert breaker._pause > FIRST_PAUSE
+
+
+@virtual
+async def test_a_probe_that_cannot_tell_does_not_end_the_news() -> None:
+    breaker = Breaker(now, lambda: None)
+
+    async def probe() -> None:
+        raise TransientError("CloudflareUnreachable", "no reply")
+
+    async with background(breaker.run):
+        breaker.trip("GET zone", PROBLEM, probe)
+        await asyncio.sleep(3 * LONGEST_PAUSE)
+        assert breaker.is_felt
