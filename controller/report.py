@@ -4,7 +4,7 @@
 """
 
 import logging
-from contextlib import suppress
+import math
 from datetime import datetime
 
 from controller.metrics import Metrics
@@ -17,6 +17,9 @@ from fsm.states import State
 
 _log = logging.getLogger(__name__)
 
+# Seconds from a Pod's creation to its first record: who is older was adopted, or somebody wiped the record.
+NEW = 3600.0
+
 
 class Reporter:
     """Tells what changed, and only that."""
@@ -24,7 +27,7 @@ class Reporter:
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self._events = events
         self._metrics = metrics
-        self._lost: set[str] = set()  # uids of Pods that were Ready and are not now
+        self._on_way: set[str] = set()  # uids of Pods that are on their way to their first Ready
 
     def performed(self, effect: Effect, outcome: Outcome) -> None:
         """Count one effect."""
@@ -37,26 +40,18 @@ class Reporter:
             self._metrics.transitions.labels(former.value if former else "", record.state.value).inc()
             _log.info("%s", record.state.value, extra={"hostname": record.hostname, "revision": record.revision})
         await self._tell_error(seen, record, before.last_error if before else None)
-        self._time(seen.carrier, record, former)
+        self._time(record, _age(seen.carrier, record), is_first=before is None)
         if record.state is State.READY and former is not State.READY:
             await self._post(seen, "Ready", f"https://{record.hostname} is ready", warning=False)
 
-    def _time(self, pod: PodFacts | None, record: SessionRecord, former: State | None) -> None:
-        """Measure a Pod's way to its first Ready; what was Ready before is on the way back, which says nothing."""
-        match former, record.state:
-            case _, State.TEARING_DOWN:
-                self._lost.discard(record.pod_uid)
-            case State.READY, State.READY:
-                pass
-            case State.READY, _:
-                self._lost.add(record.pod_uid)
-            case _, State.READY if record.pod_uid in self._lost:
-                self._lost.discard(record.pod_uid)
-            case _, State.READY if pod is not None:
-                # No session fails for a measure: a time that cannot be read is left out.
-                with suppress(ValueError, TypeError):
-                    waited = record.since - datetime.fromisoformat(pod.created)
-                    self._metrics.ready_seconds.observe(max(0.0, waited.total_seconds()))
+    def _time(self, record: SessionRecord, age: float, *, is_first: bool) -> None:
+        """Measure a Pod's way to its first Ready, if it began here: a repair or an adoption says nothing."""
+        if is_first and age < NEW:
+            self._on_way.add(record.pod_uid)
+        if record.state in (State.READY, State.TEARING_DOWN) and record.pod_uid in self._on_way:
+            self._on_way.discard(record.pod_uid)
+            if record.state is State.READY:
+                self._metrics.ready_seconds.observe(max(0.0, age))
 
     async def _tell_error(self, seen: Observation, record: SessionRecord, told: str | None) -> None:
         if record.last_error and record.last_error != told:
@@ -67,3 +62,11 @@ class Reporter:
     async def _post(self, seen: Observation, reason: str, note: str, *, warning: bool) -> None:
         if seen.carrier is not None:
             await self._events.post(seen.carrier, reason=reason, note=note, warning=warning)
+
+
+def _age(pod: PodFacts | None, record: SessionRecord) -> float:
+    """Seconds from the Pod's creation to this record; NaN when that cannot be read: no session fails for a measure."""
+    try:
+        return (record.since - datetime.fromisoformat(pod.created if pod else "")).total_seconds()
+    except (ValueError, TypeError):
+        return math.nan

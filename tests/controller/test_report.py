@@ -1,7 +1,7 @@
 """The time from a Pod's creation to Ready is measured once for each Pod, and repairs are not."""
 
 from fsm.session import PREFIX
-from tests.controller.world import HASH, HOST, Fixture
+from tests.controller.world import HASH, HOST, PROFILE, Fixture
 
 
 def measured(world: Fixture) -> tuple[float, float]:
@@ -36,6 +36,25 @@ async def test_a_repair_is_no_way_of_a_pod() -> None:
     assert HOST in world.dns.there
     assert world.pods.annotation("state") == "Ready"
     assert world.pods.annotation("attempts") == "1"
+    assert measured(world) == (1, 100.0)
+
+
+async def test_a_wiped_record_and_an_adopted_pod_are_no_way_either() -> None:
+    world = await walked()
+    world.clock.time += 3600
+    world.pods.change(annotations={})
+    await world.reconcile(HASH)
+    assert world.pods.annotation("state") == "Ready"
+    assert measured(world) == (1, 100.0)
+
+
+async def test_a_repair_that_another_process_began_is_not_measured() -> None:
+    world = await walked()
+    world.pods.change(annotations={**world.pods.pods["uid-1"].annotations, PREFIX + "state": "DnsCreated"})
+    world.use(PROFILE)
+    world.looked()
+    await world.reconcile(HASH)
+    assert world.pods.annotation("state") == "Ready"
     assert measured(world) == (1, 100.0)
 
 
