@@ -72,6 +72,7 @@ class Reconciler:
         self._random = random
         self._writes = asyncio.Semaphore(CONCURRENT_WRITES)
         self._failed_writes: dict[str, int] = {}
+        self._refused: dict[str, str] = {}  # session -> why its record may not be written
 
     async def __call__(self, session: str) -> float | None:
         """Bring this session as far as it gets now; the seconds until the next look, or None."""
@@ -159,7 +160,7 @@ class Reconciler:
                     raise NotLeadingError
                 await self._world.pods.write(seen.carrier, codec.render(record), codec.KEYS)
         self._failed_writes.pop(seen.session, None)
-        self._problems.clear("write the record")
+        self._tell_refused(seen.session, "")
         self._memory.remember(seen, record)
         async with self._writes:
             await self._report.written(seen, record, written)
@@ -170,13 +171,26 @@ class Reconciler:
                 return 0.0  # the cache holds what is there now: decide again
             case GoneError() | NotLeadingError():
                 self._failed_writes.pop(session, None)
+                self._tell_refused(session, "")
                 return None  # the watch will tell, or the next leader takes over
             case PermanentError():
-                self._problems.tell("write the record", str(error))
+                self._tell_refused(session, str(error))
         failures = self._failed_writes.get(session, 0)
         self._failed_writes[session] = failures + 1
         first, most = WRITE_PAUSES
         return float(min(most, first * 2 ** min(failures, 8))) * (0.5 + self._random() / 2)
+
+    def _tell_refused(self, session: str, error: str) -> None:
+        """One of those whose record may not be written is named: its own annotations cannot say so."""
+        if error:
+            self._refused[session] = error
+        else:
+            self._refused.pop(session, None)
+        if self._refused:
+            first, text = next(iter(self._refused.items()))
+            self._problems.tell("write the record", f"{text} (session {first})")
+        else:
+            self._problems.clear("write the record")
 
     def _rest(self, seen: Observation, step: Step) -> float | None:
         match step:

@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
-from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
+from fsm.errors import ConflictError, GoneError, PermanentError, SharedError, StaleError, TransientError
 from fsm.session import PREFIX
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
+
+OTHER = "b" * 12
 
 
 @pytest.fixture
@@ -119,6 +121,29 @@ async def test_after_the_pause_the_session_goes_on_and_the_error_is_gone(world: 
     assert world.pods.annotation("state") == "Ready"
     assert world.pods.annotation("last-error") is None
     assert world.pods.annotation("retry-at") is None
+
+
+async def test_a_record_that_may_not_be_written_is_told_with_its_session_until_it_can_be(
+    world: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    forbidden = PermanentError("KubernetesForbidden", "pods/status is forbidden")
+    world.looked()
+    world.pods.add()
+    world.pods.add("uid-2", session=OTHER)
+    for session in (HASH, OTHER, HASH, OTHER):
+        world.pods.failures.append(forbidden)
+        await world.reconcile(session)
+    told = {"write the record": f"KubernetesForbidden: pods/status is forbidden (session {HASH})"}
+    assert world.problems.report() == told
+    world.witness.permit("c" * 12)
+    await world.reconcile("c" * 12)  # has no Pod, so its record is nowhere written
+    assert world.problems.report() == told
+    assert len([entry for entry in caplog.records if entry.name == "controller.problems"]) == 1
+    await world.reconcile(HASH)
+    assert OTHER in world.problems.report()["write the record"]
+    world.pods.failures.append(GoneError("PodGone", "the Pod is gone"))
+    await world.reconcile(OTHER)
+    assert world.problems.report() == {}
 
 
 async def test_shared_trouble_is_told_once_and_counts_no_attempt(world: Fixture) -> None:
