@@ -27,7 +27,7 @@ environment:
 
 
 def main() -> None:
-    """Entry point of the installed script."""
+    """What `__main__` calls."""
     sys.exit(run(sys.argv[1:], os.environ))
 
 

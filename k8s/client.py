@@ -176,7 +176,9 @@ async def _configuration(kubeconfig: str | None) -> Configuration:
 def _proxy_for(url: str) -> str | None:
     """The proxy that HTTPS_PROXY and the like name for `url`, unless NO_PROXY excepts its host."""
     server = urlsplit(url)
-    return None if proxy_bypass(server.hostname or "") else getproxies().get(server.scheme)
+    proxy = None if proxy_bypass(server.hostname or "") else getproxies().get(server.scheme)
+    # Everybody else takes one without a scheme.
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
 def _is_in_cluster(settings: Configuration) -> bool:

@@ -37,7 +37,7 @@ def test_the_wheel_holds_every_module(wheel: Path) -> None:
 def test_the_wheel_brings_the_command_and_the_license(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     texts = {Path(name).name: archive.read(name).decode() for name in archive.namelist() if ".dist-info/" in name}
-    assert f"{PROJECT} = controller.cli:main" in texts["entry_points.txt"]
+    assert f"{PROJECT} = controller.__main__:main" in texts["entry_points.txt"]
     assert "MIT License" in texts["LICENSE"]
 
 

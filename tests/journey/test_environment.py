@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Mapping
 
@@ -77,6 +78,21 @@ async def test_help_names_every_variable_and_version_is_told_without_an_environm
     assert not [name for name in GOOD if name not in text]
     code, text = await _run({}, "--version")
     assert (code, text.split()[0]) == (0, "opencode-cloudflare-operator")
+
+
+async def test_a_container_that_is_ended_while_it_still_imports_ends() -> None:
+    # As its first process it would get no signal for which it has no handler.
+    entry = (
+        "import os, signal, sys, types\n"
+        "from controller import __main__ as entry\n"
+        "assert 'controller.cli' not in sys.modules\n"
+        "assert 'asyncio' not in sys.modules\n"
+        "sys.modules['controller.cli'] = cli = types.ModuleType('cli')\n"
+        "cli.main = lambda: (os.kill(os.getpid(), signal.SIGTERM), signal.pause())\n"
+        "entry.main()\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", entry)
+    assert await asyncio.wait_for(process.wait(), play.WITHIN) == 128 + signal.SIGTERM
 
 
 async def _run(env: Mapping[str, str], *arguments: str) -> tuple[int | None, str]:

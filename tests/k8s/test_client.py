@@ -232,9 +232,10 @@ async def test_inside_a_pod_its_service_account_is_used_first(tmp_path: Path, mo
     assert seen == ["bearer t0ken"]
 
 
+@pytest.mark.parametrize("scheme", ["http://", ""])
 @pytest.mark.parametrize(("excepted", "hosts"), [("", ["kubernetes.example"]), ("kubernetes.example", [])])
 async def test_the_environment_s_proxy_is_used_unless_the_server_is_excepted(
-    excepted: str, hosts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    excepted: str, hosts: list[str], scheme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
 
@@ -243,7 +244,7 @@ async def test_the_environment_s_proxy_is_used_unless_the_server_is_excepted(
         return web.json_response({"kind": "PodList"})
 
     async with serving(handler, tmp_path) as proxy:
-        monkeypatch.setenv("http_proxy", url(proxy))
+        monkeypatch.setenv("http_proxy", scheme + url(proxy).removeprefix("http://"))
         monkeypatch.setenv("no_proxy", excepted)
         async with connect(kubeconfig(tmp_path, "http://kubernetes.example")) as kube:
             with suppress(TransientError):  # excepted, it cannot be found
