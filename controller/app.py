@@ -68,9 +68,9 @@ async def worlds(settings: Settings) -> AsyncIterator[tuple[Kube, Transport]]:
     """Connections to both APIs.
 
     Raises:
-        UnusableError: no API server is configured.
+        UnusableError: no API server is configured, or a proxy is of a kind that the libraries do not know.
     """
-    transport = SdkTransport(settings.cf_api_token, base_url=settings.cloudflare_base_url)
+    transport = _transport(settings)
     try:
         async with connect() as kube:
             yield kube, transport
@@ -80,6 +80,16 @@ async def worlds(settings: Settings) -> AsyncIterator[tuple[Kube, Transport]]:
         raise UnusableError(error.reason, error.text, error.remedy) from error
     finally:
         await transport.close()
+
+
+def _transport(settings: Settings) -> SdkTransport:
+    try:
+        return SdkTransport(settings.cf_api_token, base_url=settings.cloudflare_base_url)
+    except Exception as error:
+        # The settings are valid: what is left is what its library reads by itself (and may quote: a password).
+        text = "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY cannot be used"
+        remedy = "give proxies as http://host:port, and exceptions as names and addresses, without IPv6 ranges"
+        raise UnusableError("ProxyUnusable", text, remedy) from error
 
 
 class Operator:
@@ -271,6 +281,9 @@ class Operator:
             result = sweep_request.Result(request.id, error=str(error))
         else:
             result = sweep_request.Result(request.id, tuple(sorted(plan.due)))
+        # Taken back, it was not forced; answered meanwhile (another note on the Lease asks anew), this is no answer.
+        if not is_asked():
+            return
         self.elector.annotate(sweep_request.RESULT, sweep_request.render(result))
 
     async def _prune(self) -> Never:

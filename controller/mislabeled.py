@@ -40,7 +40,9 @@ class Mislabeled:
             namespace, name, uid, label, "", deleting=False, resource_version="", first_seen=0.0
         )
         if len(self._found) > MOST:
-            del self._found[next(iter(self._found))]
+            oldest = next(iter(self._found))
+            del self._found[oldest]
+            self._untold.pop(oldest, None)
         self._untold[uid] = None
         self._news.set()
 

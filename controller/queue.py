@@ -69,11 +69,6 @@ class Queue:
             timer.cancel()
         self._timers[session] = asyncio.get_running_loop().call_later(seconds, self.add, session)
 
-    async def idle(self) -> None:
-        """Return once no session is being handled."""
-        while self._tasks:
-            await asyncio.wait(list(self._tasks.values()))
-
     async def stop(self) -> None:
         """Forget every timer, cancel every worker and wait for it; nothing is handled any more, whoever adds it."""
         self._has_stopped = True

@@ -81,6 +81,7 @@ class Reconciler:
         while True:
             seen, record = self._observe(session)
             if not (seen.pods or seen.permitted):
+                self._tell_refused(session, "")
                 return None  # an orphan, if anything: the sweep's, until it releases it
             written = self._memory.written(seen)
             if outcome is not None:
@@ -93,6 +94,8 @@ class Reconciler:
                     await self._write(seen, record, written)
                 except SessionError as error:
                     return self._after_failed_write(session, error)
+            else:
+                self._tell_refused(session, "")  # the world is as the record says again
             if isinstance(outcome, Waiting | Conflict):
                 return _pause_after(outcome)
             if record != written:

@@ -29,6 +29,10 @@ class Reporter:
         self._metrics = metrics
         self._on_way: set[str] = set()  # uids of Pods that are on their way to their first Ready
 
+    def begin_term(self) -> None:
+        """Others may have led since: who was on its way has perhaps come and gone."""
+        self._on_way.clear()
+
     def performed(self, effect: Effect, outcome: Outcome) -> None:
         """Count one effect."""
         self._metrics.effects.labels(type(effect).__name__, type(outcome).__name__).inc()

@@ -196,14 +196,6 @@ def _process(read: _Reader) -> dict[str, Any]:
     }
 
 
-def _proxies(read: _Reader) -> dict[str, Any]:
-    """Read by the libraries; of another kind than theirs they would end the process with a traceback."""
-    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
-        for spelling in (name, name.lower()):
-            read.optional(spelling, "", _proxy)
-    return {}
-
-
 def _matches(pattern: re.Pattern[str], expected: str) -> Check:
     return lambda text: None if pattern.fullmatch(text) else expected
 
@@ -263,13 +255,5 @@ def _is_origin(text: str, *, path: bool = False) -> bool:
     return bare and port_is_good and url.scheme in ("http", "https") and bool(url.hostname) and (path or not url.path)
 
 
-def _proxy(text: str) -> str | None:
-    try:
-        url = urlsplit(text if "://" in text else f"http://{text}")
-    except ValueError:
-        return "http://host:port"
-    return None if url.scheme in ("http", "https") and url.hostname else "http://host:port"
-
-
 # In the order in which problems are told.
-_PARTS = (_cloudflare, _names, _cluster, _process, _proxies)
+_PARTS = (_cloudflare, _names, _cluster, _process)

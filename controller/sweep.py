@@ -1,7 +1,7 @@
 """The sweep: finds what is ours and has no Pod, and releases it to the queue, with a brake.
 
-`resync` calls `after_look` once both halves of the world were looked at and the caches are complete; `sweep --force`
-calls `force`. It removes nothing itself: a released hash is decided like any other, after a live read of its Pods.
+`resync` calls `after_look` once both halves of the world were looked at and the caches are complete. It removes
+nothing itself: a released hash is decided like any other, after a live read of its Pods.
 """
 
 import logging

@@ -19,7 +19,6 @@ from controller.settings import Settings
 from controller.sweep_request import Request, Result
 from controller.term import Term
 from fsm.errors import SessionError, TransientError
-from fsm.observation import Sight, Status
 from fsm.orphans import SweepPlan, plan
 from k8s.lease_store import LeaseStore
 
@@ -62,12 +61,9 @@ async def _orphans(operator: Operator, term: Term) -> SweepPlan:
 
 
 def _names(term: Term, session: str) -> list[str]:
-    return sorted({name for sight in _sights(term, session) for name in sight.ours})
-
-
-def _sights(term: Term, session: str) -> tuple[Sight, ...]:
-    world = term.world
-    return world.dns.sight(session, ()), world.tunnel.sight(session, (), ()), world.routes.sight(session, ())
+    sights = (term.world.dns.sight(session, ()), term.world.tunnel.sight(session, (), ()))
+    found = {name for sight in (*sights, term.world.routes.sight(session, ())) for name in sight.ours}
+    return sorted(found)
 
 
 @asynccontextmanager
@@ -131,7 +127,8 @@ async def _ask(store: LeaseStore) -> int:
     finally:
         # A question that is left would be answered by some later leader, when nobody looks.
         with suppress(SessionError):
-            await store.annotate({sweep_request.REQUEST: None})
+            if sweep_request.pending((await store.facts()).annotations) == request:
+                await store.annotate({sweep_request.REQUEST: None})
 
 
 async def _answered(store: LeaseStore, request: Request) -> Result:
@@ -145,13 +142,18 @@ async def _answered(store: LeaseStore, request: Request) -> Result:
 async def _alone(operator: Operator, store: LeaseStore) -> int | None:
     """Do the work under the Lease; the exit code, or None: somebody else took it meanwhile."""
     swept: list[SweepPlan] = []
+    # A Lease that nobody renews is had once it has run out before our eyes.
+    within = ANSWER_WITHIN + max(operator.base.settings.lease_duration, (await store.facts()).duration)
 
     async def work() -> None:
         limit.reschedule(None)
-        swept.append(await _sweep(Term(operator.base)))
+        try:
+            swept.append(await _sweep(operator))
+        finally:
+            limit.reschedule(asyncio.get_running_loop().time() + within)
 
     try:
-        async with _watching(operator), asyncio.timeout(ANSWER_WITHIN) as limit:
+        async with _watching(operator), asyncio.timeout(within) as limit:
             elect = partial(operator.elector.run, work)
             async with background(elect, partial(_sign_of_life, store, operator.elector.identity)) as tasks:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -163,35 +165,28 @@ async def _alone(operator: Operator, store: LeaseStore) -> int | None:
     return _told(Result("", tuple(sorted(swept[-1].due)))) if swept else None
 
 
-async def _sweep(term: Term) -> SweepPlan:
+async def _sweep(operator: Operator) -> SweepPlan:
     """The look, and every removal that it allows.
 
     Raises:
         TransientError: something is left.
     """
+    term = Term(operator.base)
     async with background(*term.writers()):
-        decided = await term.resync.once(force=lambda: True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(ANSWER_WITHIN):
-                await term.queue.idle()
-                while _left(term, decided):
-                    await asyncio.sleep(ASK_AGAIN)
-        await term.queue.stop()
-    if left := _left(term, decided):
+        try:
+            decided = await term.resync.once(force=lambda: True)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    # A permission ends when nothing is left, or a Pod lives.
+                    while decided.due & operator.witness.sessions():
+                        await asyncio.sleep(ASK_AGAIN)
+        finally:
+            await term.queue.stop()
+    if left := decided.due & operator.witness.sessions():
         why = term.client.trouble or next(iter(term.client.problems), "see the log above")
         text = f"{len(left)} of {len(decided.due)} sessions could not be removed yet ({why})"
         raise TransientError("SweepIncomplete", text, "`sweep --dry-run` lists what is left; try again")
     return decided
-
-
-def _left(term: Term, decided: SweepPlan) -> frozenset[str]:
-    """Those that have no Pod and of which anything may still be there."""
-    podless = decided.due - term.world.pods.sessions()
-    return frozenset(session for session in podless if not all(map(_is_clear, _sights(term, session))))
-
-
-def _is_clear(sight: Sight) -> bool:
-    return sight.status is not Status.UNKNOWN and not sight.ours
 
 
 def _told(result: Result) -> int:

@@ -69,6 +69,7 @@ class Term:
         self._is_due = asyncio.Event()
         self.census = Census()
         base.budget.begin_term()
+        base.report.begin_term()
         self.client = self._make_client()
         self.world = self._make_world()
         self._reconciler = self._make_reconciler()

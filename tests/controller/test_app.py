@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,11 @@ from controller import sweep_request
 from controller.app import Operator
 from controller.queue import Queue
 from controller.reconcile import Reconciler
+from controller.resync import Resync
 from controller.settings import Settings
 from controller.sweep_request import Request, Result
 from fsm.errors import PermanentError
+from fsm.orphans import SweepPlan
 from fsm.session import HASH_LABEL, PREFIX
 from k8s.lease import LeaseFacts
 from tests.cloudflare_ops.api import FakeApi
@@ -60,6 +62,11 @@ class World:
     def find_invalid(self, name: str) -> None:
         labels = {HASH_LABEL: "BAD"}
         self.operator.pods.reflector._take(added(name, 7, labels=labels, namespace="opencode-router"))
+
+    def lease(self, annotations: Mapping[str, str]) -> None:
+        """The Lease says this now."""
+        self.operator.elector.facts = LeaseFacts(annotations=annotations)
+        self.operator._on_lease(annotations)
 
     def answer(self, request: str) -> Result | None:
         """What the leader is about to write on the Lease."""
@@ -111,6 +118,38 @@ async def test_a_forced_sweep_that_cannot_be_done_says_what_is_in_the_way_and_no
     async with world.leading():
         await asyncio.sleep(30)
         assert world.answer("1") == Result("1", error="KubernetesForbidden: pods is forbidden")
+
+
+@virtual
+async def test_a_question_that_was_taken_back_or_answered_meanwhile_gets_no_answer_and_forces_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world, forced = World(), list[bool]()
+    request = {sweep_request.REQUEST: sweep_request.render(Request("1"))}
+
+    async def once(_: Resync, *, force: Callable[[], bool]) -> SweepPlan:
+        await asyncio.sleep(10)
+        forced.append(force())
+        return SweepPlan(frozenset({"8b6cc2aa9a45"}), frozenset(), {})
+
+    monkeypatch.setattr(Resync, "run", lambda _: asyncio.sleep(1000))
+    monkeypatch.setattr(Resync, "once", once)
+    async with world.leading():
+        world.lease(request)
+        await asyncio.sleep(5)
+        world.lease(request | {"another": "note"})
+        await asyncio.sleep(6)
+        assert world.answer("1") == Result("1", ("8b6cc2aa9a45",))
+        world.lease(request | {sweep_request.RESULT: sweep_request.render(Result("1"))})
+        world.operator.elector._notes.clear()
+        await asyncio.sleep(10)
+        assert world.answer("1") is None
+        world.lease({sweep_request.REQUEST: sweep_request.render(Request("2"))})
+        await asyncio.sleep(5)
+        world.lease({})
+        await asyncio.sleep(10)
+        assert world.answer("2") is None
+        assert forced == [True, False, False]
 
 
 def find(world: World, session: str, version: int, state: str) -> None:

@@ -77,4 +77,5 @@ async def test_only_some_are_remembered() -> None:
     world = World()
     for number in range(2 * MOST):
         world.find(str(number))
+    assert len(world.mislabeled._untold) == MOST
     assert await world.lead() == MOST

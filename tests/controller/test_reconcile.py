@@ -146,6 +146,20 @@ async def test_a_record_that_may_not_be_written_is_told_with_its_session_until_i
     assert world.problems.report() == {}
 
 
+async def test_a_write_that_is_not_needed_any_more_and_a_pod_that_nobody_saw_go_end_the_news(world: Fixture) -> None:
+    world.pods.add()
+    world.looked()
+    await world.reconcile(HASH)
+    for end in (world.all_there, world.pods.pods.clear):
+        world.dns.there.clear()
+        world.pods.failures.append(PermanentError("KubernetesForbidden", "pods/status is forbidden"))
+        await world.reconcile(HASH)
+        assert "write the record" in world.problems.report()
+        end()
+        await world.reconcile(HASH)
+        assert world.problems.report() == {}
+
+
 async def test_shared_trouble_is_told_once_and_counts_no_attempt(world: Fixture) -> None:
     world.pods.add()
     world.looked()

@@ -1,5 +1,6 @@
 """The time from a Pod's creation to Ready is measured once for each Pod, and repairs are not."""
 
+from fsm.errors import TransientError
 from fsm.session import PREFIX
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
 
@@ -37,6 +38,23 @@ async def test_a_repair_is_no_way_of_a_pod() -> None:
     assert world.pods.annotation("state") == "Ready"
     assert world.pods.annotation("attempts") == "1"
     assert measured(world) == (1, 100.0)
+
+
+async def test_a_pod_that_ended_on_its_way_is_forgotten_also_when_another_led_then() -> None:
+    world = Fixture()
+    for leaves in (True, False):
+        world.pods.add()
+        world.dns.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
+        world.looked()
+        await world.reconcile(HASH)
+        assert world.report._on_way
+        if leaves:
+            world.pods.change(deleting=True)
+            await world.reconcile(HASH)
+        else:
+            world.report.begin_term()
+        assert not world.report._on_way
+        world.pods.pods.clear()
 
 
 async def test_a_wiped_record_and_an_adopted_pod_are_no_way_either() -> None:

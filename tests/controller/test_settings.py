@@ -80,9 +80,6 @@ def test_an_empty_environment_names_every_required_variable_at_once() -> None:
         ("ORPHAN_GRACE", "soon"),
         ("CF_REQUEST_BUDGET", "5000"),
         ("CLOUDFLARE_BASE_URL", "ftp://mirror.invalid"),
-        ("HTTPS_PROXY", "socks5://proxy.corp:1080"),
-        ("http_proxy", "http://[proxy"),
-        ("ALL_PROXY", "ftp://proxy.corp"),
         ("LOG_FORMAT", "xml"),
         ("LOG_LEVEL", "loud"),
         ("POD_LABEL_SELECTOR", "a=b;c"),
@@ -126,11 +123,6 @@ def test_the_health_host_is_an_address_or_a_name(host: str) -> None:
 def test_a_service_that_is_taken_here_makes_a_rule_that_cloudflare_takes(url: str) -> None:
     profile = Settings.from_env(GOOD | {"ROUTER_SERVICE_URL": url}).profile
     assert all(map(is_valid, desired("8b6cc2aa9a45", profile).rules))
-
-
-@pytest.mark.parametrize("proxy", ["proxy.corp:3128", "http://user:word@proxy.corp:3128/", "https://[::1]:3128"])
-def test_a_proxy_may_come_without_scheme_and_with_a_password(proxy: str) -> None:
-    assert Settings.from_env(GOOD | {"HTTPS_PROXY": proxy, "https_proxy": proxy}) == Settings.from_env(GOOD)
 
 
 def test_every_owner_id_fits_into_the_mark_and_the_longest_can_be_a_former_one() -> None:

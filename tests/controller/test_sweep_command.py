@@ -1,6 +1,7 @@
 """`sweep --force`: it ends, says what was really done, and leaves nothing behind that acts later."""
 
 import asyncio
+import copy
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -17,11 +18,12 @@ from controller.background import background
 from controller.settings import Settings
 from controller.sweep_request import Result
 from fsm.errors import GoneError, PermanentError, SessionError, StaleError, TransientError
+from fsm.session import HASH_LABEL
 from k8s.elector import Elector
 from k8s.lease_store import LeaseStore
 from tests.cloudflare_ops.api import TARGET, FakeApi, failing, host, instead, session
 from tests.controller.test_app import ENVIRONMENT
-from tests.k8s.fake import FakeKube, complete, listed
+from tests.k8s.fake import FakeKube, complete, item, listed
 from tests.k8s.virtual import now, virtual
 
 SETTINGS = Settings.from_env(ENVIRONMENT)
@@ -40,12 +42,13 @@ class Cluster(FakeKube):
         super().__init__()
         self.lease: Any = None
         self.refuses: SessionError | None = None
+        self.pods: list[Any] = []  # that no watch tells of
         self.slowness = 0.0  # seconds until a watch has told everything
 
     async def request(self, method: str, path: str, **others: Any) -> Any:
         await asyncio.sleep(0.01)
         if "/leases" not in path:
-            return listed(5)
+            return listed(5, *self.pods) if "/pods" in path else listed(5)
         if method == "GET":
             if self.lease is None:
                 raise GoneError("ObjectGone", "it does not exist")
@@ -145,6 +148,36 @@ async def test_what_could_not_be_removed_at_once_is_tried_again_and_what_is_left
 
 
 @virtual
+async def test_whose_pod_lives_is_spared_and_that_is_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.kube.pods = [item("a", 1, labels={HASH_LABEL: ORPHANS[0]})]
+    assert await world.force() == 0
+    assert [record["name"] for record in world.api.records.values()] == [host(0)]
+
+
+@virtual
+async def test_a_lease_of_a_leader_that_is_gone_is_waited_for_however_long_it_lasts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    async with world.leader(lambda _: None):
+        await asyncio.sleep(1)
+        held = copy.deepcopy(world.kube.lease)
+    world.kube.lease = held
+    held["spec"]["leaseDurationSeconds"] = 120
+    assert await world.force() == 0
+    assert world.api.records == {}
+
+
+@virtual
+async def test_a_lease_that_is_taken_again_and_again_by_nobody_alive_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    monkeypatch.setattr(Elector, "run", lambda *_: asyncio.sleep(10_000))
+    with pytest.raises(TransientError, match="LeaseHeld"):
+        await world.force()
+
+
+@virtual
 async def test_in_a_hand_over_it_asks_whoever_leads_next(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +204,14 @@ async def test_a_question_without_an_answer_is_taken_back(monkeypatch: pytest.Mo
             await world.force()
         assert asked
         assert sweep_request.REQUEST not in world.kube.annotations
+        first = asyncio.create_task(world.force())
+        await asyncio.sleep(45)
+        second = asyncio.create_task(world.force())
+        with pytest.raises(TransientError, match="SweepUnanswered"):
+            await first
+        assert sweep_request.pending(world.kube.annotations)  # the question of somebody else
+        with pytest.raises(TransientError, match="SweepUnanswered"):
+            await second
 
 
 @virtual

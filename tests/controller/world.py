@@ -235,6 +235,7 @@ class Fixture:
     def use(self, profile: Profile) -> None:
         """A new process, with this profile, in the same world."""
         self.memory = Memory()
+        self.report = Reporter(self.events, self.metrics)
         self.reconcile = Reconciler(
             profile=profile,
             world=self.world,
@@ -242,7 +243,7 @@ class Fixture:
             leadership=self.lease,
             witness=self.witness,
             memory=self.memory,
-            report=Reporter(self.events, self.metrics),
+            report=self.report,
             problems=self.problems,
             wall=self.clock.wall,
             random=lambda: 0.5,

@@ -6,6 +6,8 @@ import signal
 import sys
 from collections.abc import Mapping
 
+import pytest
+
 from sandbox.stage import Stage
 from tests.journey import play
 
@@ -47,6 +49,18 @@ async def test_without_a_cluster_it_ends_and_says_why() -> None:
     assert code == 2
     assert text.splitlines()[-1].startswith("KubernetesUnconfigured: ")
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("HTTPS_PROXY", "socks5://proxy:1080"), ("http_proxy", "http://me:w/ord@proxy:1"), ("NO_PROXY", "fd00::/8")],
+)
+async def test_a_proxy_that_the_libraries_cannot_use_is_told_and_not_repeated(name: str, text: str) -> None:
+    code, said = await _run({**GOOD, name: text})
+    assert code == 2
+    assert said.splitlines()[-1].startswith("ProxyUnusable: HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or NO_PROXY cannot")
+    assert text not in said
+    assert "Traceback" not in said
 
 
 async def test_a_port_that_is_taken_is_told(stage: Stage) -> None:

@@ -26,7 +26,6 @@ ELSEWHERE: Mapping[tuple[str, str], str] = {
     ("controller/health.py", ""): "HTTP: journey tests",
     ("controller/sweep_command.py", ""): "a command for people, in a process of its own: journey tests",
     ("controller/background.py", ""): "used by the sweep command alone: journey tests",
-    ("controller/queue.py", "idle"): "used by the sweep command alone: journey tests",
     ("k8s/lease_store.py", "facts"): "used by the sweep command alone: journey tests",
     ("k8s/lease_store.py", "annotate"): "used by the sweep command alone: journey tests",
     ("k8s/client.py", ""): "HTTP: the contract suites and the cluster tests",
