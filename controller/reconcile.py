@@ -191,7 +191,7 @@ class Reconciler:
             self._refused.pop(session, None)
         if self._refused:
             first, text = next(iter(self._refused.items()))
-            self._problems.tell("write the record", f"{text} (session {first})")
+            self._problems.tell("write the record", f"{text}; the record of session {first} is not written")
         else:
             self._problems.clear("write the record")
 

@@ -133,7 +133,8 @@ async def test_a_record_that_may_not_be_written_is_told_with_its_session_until_i
     for session in (HASH, OTHER, HASH, OTHER):
         world.pods.failures.append(forbidden)
         await world.reconcile(session)
-    told = {"write the record": f"KubernetesForbidden: pods/status is forbidden (session {HASH})"}
+    text = f"KubernetesForbidden: pods/status is forbidden; the record of session {HASH} is not written"
+    told = {"write the record": text}
     assert world.problems.report() == told
     world.witness.permit("c" * 12)
     await world.reconcile("c" * 12)  # has no Pod, so its record is nowhere written
