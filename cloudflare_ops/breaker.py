@@ -86,7 +86,7 @@ class Breaker:
             # A try that was inconclusive, or that nobody took up, must not spin.
             if self.problem is not None and self._until <= self._now():
                 await asyncio.sleep(self._pause)
-                is_untried = self._probe is None and self._until <= self._now() and not self._turn.locked()
+                is_untried = self._probe is None and self._until < self._now() and not self._turn.locked()
                 self.is_felt = self.is_felt and not is_untried
 
     async def _try(self) -> None:

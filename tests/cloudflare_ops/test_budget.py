@@ -74,6 +74,16 @@ def test_a_new_term_finds_half_at_most_and_what_an_earlier_one_has_spent() -> No
     assert budget.left == 5
 
 
+def test_a_request_that_is_sent_after_its_count_has_come_back_counts_anew() -> None:
+    time = 0.0
+    budget = Budget(lambda: time, size=10)
+    spent = budget.spend()
+    time = WINDOW
+    assert budget.left == 10
+    budget.sent(spent)
+    assert budget.left == 9
+
+
 def test_a_new_term_keeps_the_silence_that_was_asked_for() -> None:
     budget = Budget(lambda: 0.0)
     budget.block(20)

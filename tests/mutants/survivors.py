@@ -16,6 +16,10 @@ _ZONE = "cloudflare_ops.zone.ZoneView.__init__"
 _UNLISTED = "set by the first list, before which every claim is unknown"
 
 REASONS: Mapping[tuple[str, str], str] = {
+    (
+        "cloudflare_ops.breaker.Breaker.run",
+        "is_untried = self._probe is None and self._until <= self._now() and not self._turn.locked()",
+    ): "differs only for a try in the very moment of the look, and the next look is then at once",
     ("fsm.codec._UnreadableError.__init__", "super().__init__(None)"): _UNSHOWN,
     ("fsm.codec._nonempty", "raise ValueError(None)"): _UNSHOWN,
     ("fsm.codec._count", "raise ValueError(None)"): _UNSHOWN,
