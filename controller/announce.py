@@ -40,8 +40,10 @@ class Announcer:
         pause = INTERVAL
         while True:
             await asyncio.sleep(pause)
+            pause = AGAIN
             try:
-                pause = INTERVAL if await self.once() else AGAIN
+                if await self.once():
+                    pause = INTERVAL
             except Exception:
                 # It would end the process, with everybody's hostnames in its hands.
                 _log.exception("the news could not be told: this is a bug")

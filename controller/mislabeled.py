@@ -6,13 +6,14 @@ runs the telling in each term; what was mended meanwhile is left alone.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Never
 
 from controller.ports import Events
 from fsm.errors import GoneError, SessionError
 from fsm.observation import PodFacts
+from fsm.session import is_hash
 
 _log = logging.getLogger(__name__)
 
@@ -30,45 +31,41 @@ class Mislabeled:
         self._events = events
         self._read = read
         self._found: dict[str, PodFacts] = {}  # by uid
-        self._untold: dict[str, None] = {}  # uids
+        self._untold: deque[PodFacts] = deque(maxlen=MOST)
         self._news = asyncio.Event()
 
     def found(self, name: str, namespace: str, uid: str, label: str) -> None:
         """Remember this Pod, and tell it if this replica leads."""
         _log.warning("%s", INVALID_HASH, extra={"pod": name, "label": label[:63]})
-        self._found[uid] = PodFacts(
-            namespace, name, uid, label, "", deleting=False, resource_version="", first_seen=0.0
-        )
+        pod = PodFacts(namespace, name, uid, "", "", deleting=False, resource_version="", first_seen=0.0)
+        self._found[uid] = pod
         if len(self._found) > MOST:
-            oldest = next(iter(self._found))
-            del self._found[oldest]
-            self._untold.pop(oldest, None)
-        self._untold[uid] = None
+            del self._found[next(iter(self._found))]
+        self._untold.append(pod)
         self._news.set()
 
     async def run(self) -> Never:
         """Tell each of them, and then each that comes; never returns."""
-        self._untold = dict.fromkeys(self._found)
+        self._untold = deque(self._found.values(), maxlen=MOST)
         while True:
             while self._untold:
-                uid = next(iter(self._untold))
-                del self._untold[uid]
-                if uid in self._found and await self._stands(self._found[uid]):
-                    await self._tell(self._found[uid])
+                pod = self._untold.popleft()
+                if await self._stands(pod):
+                    await self._tell(pod)
+                else:
+                    self._found.pop(pod.uid, None)
             self._news.clear()
             await self._news.wait()
 
     async def _stands(self, pod: PodFacts) -> bool:
-        """Whether it is still there and labeled like that; told rather once too often than not at all."""
-        with suppress(SessionError):
-            try:
-                now = await self._read(pod.name)
-            except GoneError:
-                now = None
-            if now is None or (now.uid, now.session) != (pod.uid, pod.session):
-                self._found.pop(pod.uid, None)
-                return False
-        return True
+        """Whether it is still there and its hash none; what cannot be read is told rather once too often."""
+        try:
+            now = await self._read(pod.name)
+        except GoneError:
+            return False
+        except SessionError:
+            return True
+        return now.uid == pod.uid and bool(now.session) and not is_hash(now.session)
 
     async def _tell(self, pod: PodFacts) -> None:
         reason, _, note = INVALID_HASH.partition(": ")

@@ -94,8 +94,7 @@ class Reconciler:
                     await self._write(seen, record, written)
                 except SessionError as error:
                     return self._after_failed_write(session, error)
-            else:
-                self._tell_refused(session, "")  # the world is as the record says again
+            self._tell_refused(session, "")  # written, or the world is as the record says again
             if isinstance(outcome, Waiting | Conflict):
                 return _pause_after(outcome)
             if record != written:
@@ -163,7 +162,6 @@ class Reconciler:
                     raise NotLeadingError
                 await self._world.pods.write(seen.carrier, codec.render(record), codec.KEYS)
         self._failed_writes.pop(seen.session, None)
-        self._tell_refused(seen.session, "")
         self._memory.remember(seen, record)
         async with self._writes:
             await self._report.written(seen, record, written)
@@ -174,7 +172,6 @@ class Reconciler:
                 return 0.0  # the cache holds what is there now: decide again
             case GoneError() | NotLeadingError():
                 self._failed_writes.pop(session, None)
-                self._tell_refused(session, "")
                 return None  # the watch will tell, or the next leader takes over
             case PermanentError():
                 self._tell_refused(session, str(error))

@@ -75,7 +75,7 @@ async def _watching(operator: Operator) -> AsyncIterator[None]:
                 await operator.pods.reflector.synced.wait()
                 await operator.routes.reflector.synced.wait()
         except TimeoutError:
-            raise operator.pods.reflector.problem or operator.routes.reflector.problem or _SLOW from None
+            raise operator.caches_incomplete() or _SLOW from None
         yield
 
 
@@ -84,7 +84,7 @@ async def _tell(operator: Operator) -> Never:
     told = ""
     while True:
         await asyncio.sleep(ASK_AGAIN)
-        problem = operator.pods.reflector.problem or operator.routes.reflector.problem or operator.elector.problem
+        problem = operator.caches_incomplete() or operator.elector.problem
         if problem is not None and str(problem) != told:
             told = str(problem)
             sys.stderr.write(f"waiting: {told}\n")

@@ -54,8 +54,10 @@ async def test_each_term_tells_what_was_found_and_what_comes() -> None:
 @virtual
 async def test_what_was_corrected_or_replaced_or_has_gone_is_not_told_again() -> None:
     world = World()
-    for name in ("corrected", "replaced", "gone", "bad"):
+    for name in ("corrected", "unlabeled", "replaced", "gone", "bad"):
         world.find(name)
+    world.there["bad"] = replace(BAD, name="bad", uid="uid of bad", session="bad again")
+    world.there["unlabeled"] = replace(BAD, name="unlabeled", uid="uid of unlabeled", session="")
     world.there["corrected"] = replace(BAD, name="corrected", uid="uid of corrected", session="8b6cc2aa9a45")
     world.there["replaced"] = replace(BAD, name="replaced", uid="another")
     del world.there["gone"]

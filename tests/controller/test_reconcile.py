@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
-from fsm.errors import ConflictError, GoneError, PermanentError, SharedError, StaleError, TransientError
+from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
 from fsm.session import PREFIX
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
 
@@ -111,7 +111,8 @@ async def test_the_pause_that_the_other_side_asks_for_is_kept(world: Fixture) ->
     assert await world.reconcile(HASH) == pytest.approx(120, abs=1)
 
 
-async def test_after_the_pause_the_session_goes_on_and_the_error_is_gone(world: Fixture) -> None:
+async def recovered(world: Fixture) -> None:
+    """A session is Ready after one failure."""
     world.pods.add()
     world.looked()
     world.dns.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
@@ -119,6 +120,10 @@ async def test_after_the_pause_the_session_goes_on_and_the_error_is_gone(world: 
     world.clock.time += 10
     assert await world.reconcile(HASH) is None
     assert world.pods.annotation("state") == "Ready"
+
+
+async def test_after_the_pause_the_session_goes_on_and_the_error_is_gone(world: Fixture) -> None:
+    await recovered(world)
     assert world.pods.annotation("last-error") is None
     assert world.pods.annotation("retry-at") is None
 
@@ -142,7 +147,6 @@ async def test_a_record_that_may_not_be_written_is_told_with_its_session_until_i
     assert len([entry for entry in caplog.records if entry.name == "controller.problems"]) == 1
     await world.reconcile(HASH)
     assert OTHER in world.problems.report()["write the record"]
-    world.pods.failures.append(GoneError("PodGone", "the Pod is gone"))
     await world.reconcile(OTHER)
     assert world.problems.report() == {}
 
@@ -186,13 +190,7 @@ async def test_a_foreign_object_of_the_wanted_name_is_told_before_anything_is_ma
 
 
 async def test_a_foreign_object_in_the_place_of_ours_is_told_also_before_a_pause(world: Fixture) -> None:
-    world.pods.add()
-    world.looked()
-    world.tunnel.failures.append(TransientError("CloudflareUnavailable", "Cloudflare answers 502"))
-    await world.reconcile(HASH)
-    world.clock.time += 10
-    await world.reconcile(HASH)
-    assert world.pods.annotation("state") == "Ready"
+    await recovered(world)
     world.tunnel.foreign[HOST] = "ForeignRule: somebody's"
     world.looked()
     assert await world.reconcile(HASH)

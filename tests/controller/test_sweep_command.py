@@ -5,9 +5,11 @@ import copy
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
@@ -20,6 +22,7 @@ from controller.sweep_request import Result
 from fsm.errors import GoneError, PermanentError, SessionError, StaleError, TransientError
 from fsm.session import HASH_LABEL
 from k8s.elector import Elector
+from k8s.lease import LeaseFacts
 from k8s.lease_store import LeaseStore
 from tests.cloudflare_ops.api import TARGET, FakeApi, failing, host, instead, session
 from tests.controller.test_app import ENVIRONMENT
@@ -175,6 +178,33 @@ async def test_a_lease_that_is_taken_again_and_again_by_nobody_alive_is_told(mon
     monkeypatch.setattr(Elector, "run", lambda *_: asyncio.sleep(10_000))
     with pytest.raises(TransientError, match="LeaseHeld"):
         await world.force()
+
+
+@virtual
+async def test_a_lease_that_is_lost_in_the_middle_ends_the_command_and_all_its_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    world.api.script("POST batch", *[instead(failing(502, 502))] * 500)
+    command = asyncio.create_task(world.force())
+    await asyncio.sleep(5)
+    world.kube.refuses = FORBIDDEN
+    with pytest.raises(PermanentError, match="leases is forbidden"):
+        await asyncio.wait_for(command, 600)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    calls = len(world.api.calls)
+    await asyncio.sleep(600)
+    assert len(world.api.calls) == calls
+
+
+@virtual
+async def test_a_sign_of_life_is_found_although_the_lease_cannot_be_read_for_a_while() -> None:
+    store = create_autospec(LeaseStore, instance=True)
+    mine, other = LeaseFacts("me", token=("me", "1", "")), LeaseFacts("other", token=("other", "2", ""))
+    unavailable = TransientError("KubernetesUnavailable", "no answer")
+    store.facts.side_effect = [mine, unavailable, replace(mine, token=("me", "3", "")), unavailable, other]
+    await sweep_command._sign_of_life(store, "me")
+    assert store.facts.await_count == 5
 
 
 @virtual
