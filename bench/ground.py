@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 
@@ -118,9 +118,7 @@ async def real(bare: Bare) -> AsyncIterator[Ground]:
         cluster.kubectl("apply", "--filename", "-", stdin=rendered(namespace))
         kubeconfig = cluster.kubeconfig(cluster.service_account_token(namespace, ACCOUNT))
 
-        async def asked() -> Asked:
-            return Asked(map(_audited, cluster.requests_of(namespace, ACCOUNT)))
-
+        asked = AuditLog(partial(cluster.requests_from, namespace, ACCOUNT)).asked
         async with _stage() as stage, _administrator(cluster) as http:
             yield Ground(stage, KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}, asked, bare, THOROUGH)
 
@@ -150,7 +148,26 @@ def _administrator(cluster: ControlPlane) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=trust, headers={"Authorization": f"Bearer {cluster.token}"})
 
 
-def _audited(event: Mapping[str, Mapping[str, str]]) -> str:
+class AuditLog:
+    """What programs have asked of kube-apiserver; each look goes on where the one before has ended.
+
+    `read(position)` gives the events from there on, and the position behind them.
+    """
+
+    def __init__(self, read: Callable[[int], tuple[list[dict[str, Any]], int]]) -> None:
+        self._read = read
+        self._position = 0
+        self._asked = Asked()
+
+    async def asked(self) -> Asked:
+        """So far."""
+        events, self._position = self._read(self._position)
+        # A watch is told twice: when it is answered, and when it ends.
+        self._asked.update(_audited(e) for e in events if e["verb"] != "watch" or e["stage"] == "ResponseStarted")
+        return Asked(self._asked)
+
+
+def _audited(event: Mapping[str, Any]) -> str:
     target = event.get("objectRef", {})
     verb = str(event["verb"])
     resource = "/".join(filter(None, (target.get("resource"), target.get("subresource"))))
