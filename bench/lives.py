@@ -36,7 +36,6 @@ LAST_EVENT = 1.0  # seconds within which the Event of a session that is Ready is
 AFTER_KILL, AFTER_SIGTERM = 2.0, 2.0  # goals, seconds: to the first write, once the lease is over
 NEWCOMERS = 3  # sessions of a life that come after the burst: one to a restarted operator, one at each leader's end
 IDLE_MEMORY = 80.0  # MiB
-READ_CPU = 0.000_1  # seconds of CPU for one event of a watch: read, parsed, compared
 
 
 async def start(ground: Ground, row: Row) -> list[Figure]:
@@ -70,7 +69,7 @@ async def idle(ground: Ground, burst_row: Row) -> list[Figure]:
     asked, looks = await _counts(ground) - before, _looks(ground) - looks
     spent, after = process.cpu(begun.replica) - cpu, process.memory(begun.replica)
     hour = spent / minutes * HOUR + always * 3600
-    floor = HOUR * row.sessions * READ_CPU + 3600 / float(AS_SHIPPED["LEASE_DURATION"]) * ground.bare.request
+    floor = HOUR * row.sessions * ground.bare.event + 3600 / float(AS_SHIPPED["LEASE_DURATION"]) * ground.bare.request
     memory_goal = IDLE_MEMORY if row.sessions == 1 else None
     return [
         Figure(row, "Cloudflare calls per resync", _cloudflare(asked) / looks, "calls", floor_of_look(row.sessions), 3),
