@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench import process
+from bench.beside import beside
 from bench.figures import (
     GOOD,
     HELD,
@@ -25,8 +26,7 @@ from bench.figures import (
 )
 from bench.ground import OPERATOR as OPERATOR_MODULE
 from bench.ground import Ground, upkeep
-from bench.watching import diary, quantile, until
-from controller.background import background
+from bench.watching import diary, quantile
 from sandbox.operators import Replica
 from sandbox.stage import DOMAIN, SUFFIX
 
@@ -63,9 +63,7 @@ async def begin(ground: Ground, name: str, module: str = OPERATOR_MODULE, **chan
     loop, before = asyncio.get_running_loop(), ground.cloudflare.total
     at = loop.time()
     replica = await ground.start(name, module, **changes)
-    await until(lambda: ground.cloudflare.total > before or not replica.is_running)
-    if not replica.is_running:
-        raise RuntimeError(f"{name} has ended: {replica.log.read_text()[-2000:]}")
+    await ground.until(lambda: ground.cloudflare.total > before)
     return Begun(replica, at, loop.time() - at, process.cpu(replica))
 
 
@@ -74,18 +72,18 @@ async def burst(ground: Ground, row: Row) -> list[Figure]:
     sessions = names(row.sessions)
     await ground.create(sessions)
     async with diary(ground) as book:
-        await until(lambda: len(book.created) == row.sessions)
+        await ground.until(lambda: len(book.seen) == row.sessions)
         begun = await begin(ground, "first", MODULES[row.who])
         await book.until_ready(sessions)
         await book.until_quiet()
-        waits = _waits(ground, row, book.waited(sessions, since=begun.at))
+        waits = _waits(ground, row, book.waited(dict.fromkeys(sessions, begun.at)))
         goal = CALLS.get(row.sessions)
         return [*await _calls(ground, row, goal), *waits, *_spent(ground, row, begun)]
 
 
 async def arrival(ground: Ground, row: Row) -> list[Figure]:
-    """Sessions come within a minute to an operator that is there; seconds count from each one's creation."""
-    sessions = names(row.sessions)
+    """Sessions come within a minute to an operator that is there; seconds count from the request for each one's Pod."""
+    sessions, asked_for = names(row.sessions), dict[str, float]()
 
     async def arrive() -> None:
         clock = asyncio.get_running_loop().time
@@ -93,15 +91,16 @@ async def arrival(ground: Ground, row: Row) -> list[Figure]:
         async with asyncio.TaskGroup() as creations:
             for number, session in enumerate(sessions):
                 await asyncio.sleep(since + number * ARRIVAL / row.sessions - clock())
+                asked_for[session] = clock()
                 creations.create_task(ground.create([session]))
 
     async with diary(ground) as book:
         begun = await begin(ground, "first", MODULES[row.who])
         await book.until_quiet()
-        async with background(arrive):
+        async with beside(arrive):
             await book.until_ready(sessions)
         await book.until_quiet()
-        waits = _waits_of_arrival(ground, row, book.waited(sessions))
+        waits = _waits_of_arrival(ground, row, book.waited(asked_for))
         goal = BUDGET if row.sessions == 1000 else None
         return [*await _calls(ground, row, goal), *waits, *_spent(ground, row, begun)]
 
@@ -125,11 +124,11 @@ async def _with_bad(ground: Ground, row: Row, bad: Sequence[str], *, late: bool)
     async with diary(ground) as book:
         begun = await begin(ground, "first")
         if late:
-            await until(lambda: _has_listed(ground))
+            await ground.until(lambda: _has_listed(ground))
             _take(ground, bad)
         await book.until_ready(good)
         await book.until_quiet()
-        waits = _waits(ground, row, book.waited(good, since=begun.at), whose=GOOD)
+        waits = _waits(ground, row, book.waited(dict.fromkeys(good, begun.at)), whose=GOOD)
         return [*(await _calls(ground, row))[:1], *waits, *_spent(ground, row, begun)]
 
 
@@ -170,7 +169,7 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float], whose: str = "") -
 
 
 def _waits_of_arrival(ground: Ground, row: Row, waited: Sequence[float]) -> list[Figure]:
-    """From the Pod's creation: batch, GET and PUT, each state being written before its successor's calls; the work."""
+    """From the Pod's POST: batch, GET and PUT, each state being written before its successor's calls; the work."""
     floor = floor_of_calls(row, 3) + _work(ground, row, 1)
     goals = {1: {"max": ALONE * floor}, 1000: {"p95": MOST_WAIT}}.get(row.sessions, {}) if row.latency == FAR else {}
     return [

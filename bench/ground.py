@@ -5,17 +5,19 @@ kube-apiserver with etcd (`real`), or the sandbox's for a quick look (`sandboxed
 """
 
 import asyncio
+import signal
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Never
 
 import aiohttp
 
 from bench.bare import Bare
+from bench.figures import HELD, OBVIOUS, Row
 from fsm.session import hash_of_hostname
 from sandbox import operators
 from sandbox import stage as stages
@@ -32,6 +34,9 @@ OPERATOR = "controller"
 AS_SHIPPED = {"LEASE_DURATION": "15", "RESYNC_INTERVAL": "60", "ORPHAN_GRACE": "120"}
 QUOTA = 20_000  # records
 AT_ONCE = 16  # requests of the bench itself
+LOOK = 0.005  # seconds from one look at what is waited for to the next
+# Seconds until a row is given up that waits for one thing: 5,000 held sessions took 700, beside other work.
+WITHIN, HELD_WITHIN = 900.0, 1800.0
 # What only the bench does where the server does not tell who asked: the router's part.
 OWN = {"POST pods", "DELETE pods", "PATCH pods"}
 VERBS = {"create": "POST", "update": "PUT", "get": "GET", "list": "GET"}
@@ -57,15 +62,27 @@ HASTY = Depth(quiet=2.5, starts=1, minutes=2, rest=4.0, lease=3)
 
 @dataclass(frozen=True)
 class Ground:
-    """`environment` is what a program needs for its Kubernetes; `asked` what programs have asked of it so far; `bare`
-    what none of them can go below."""
+    """For `row`, or the life that begins with it. `environment` is what a program needs for its Kubernetes; `asked`
+    what programs have asked of it so far; `bare` what none of them can go below; `told` who was told to end."""
 
+    row: Row
     stage: Stage
     kube: KubeClient
     environment: Mapping[str, str]
     asked: Callable[[], Awaitable[Asked]]
     bare: Bare
     depth: Depth
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def within(self) -> float:
+        """Seconds until the row is given up that waits for one thing."""
+        return HELD_WITHIN if self.row.who == HELD else WITHIN
+
+    @property
+    def operators(self) -> list[Replica]:
+        """The operators that run; the obvious way is none."""
+        return [each for each in self.stage.operators if each.is_running and self.row.who != OBVIOUS]
 
     @property
     def cloudflare(self) -> Switchboard:
@@ -85,6 +102,41 @@ class Ground:
         self.stage.operators.append(replica)
         return replica
 
+    def end(self, replica: Replica, number: signal.Signals) -> None:
+        """Send it a signal that ends it."""
+        self.told.add(replica.name)
+        replica.send(number)
+
+    async def stop_all(self) -> None:
+        """End every program, and wait for it."""
+        for replica in self.stage.operators:
+            if replica.is_running:
+                self.told.add(replica.name)
+                await replica.stop()
+
+    async def alarm(self) -> Never:
+        """Wait for a program to end that nobody has told to.
+
+        Raises:
+            RuntimeError: it has ended; tells the end of its log.
+        """
+        while True:
+            for replica in self.stage.operators:
+                if not replica.is_running and replica.name not in self.told:
+                    end = replica.log.read_text()[-2000:]
+                    raise RuntimeError(f"{replica.name} has ended with {replica.process.returncode}: {end}")
+            await asyncio.sleep(0.1)
+
+    async def until(self, look: Callable[[], object], every: float = LOOK) -> None:
+        """Return once `look`, which is asked every so many seconds, finds something.
+
+        Raises:
+            TimeoutError: the row takes for ever.
+        """
+        async with asyncio.timeout(self.within):
+            while not look():
+                await asyncio.sleep(every)
+
     async def create(self, sessions: Iterable[str]) -> None:
         """Make the Pods of these sessions, as fast as it goes."""
         await _all(map(self.kube.create_session, sessions))
@@ -98,18 +150,18 @@ class Ground:
         await _all(map(self.kube.delete_session, sessions))
 
 
-Open = Callable[[Bare], AbstractAsyncContextManager[Ground]]
+Open = Callable[[Bare, Row], AbstractAsyncContextManager[Ground]]
 
 
 @asynccontextmanager
-async def sandboxed(bare: Bare) -> AsyncIterator[Ground]:
+async def sandboxed(bare: Bare, row: Row) -> AsyncIterator[Ground]:
     """Both APIs are the sandbox's."""
-    async with _stage() as stage:
-        yield Ground(stage, stage.kube, {}, partial(asked_of_sandbox, stage.kube), bare, HASTY)
+    async with _stage(row) as stage:
+        yield Ground(row, stage, stage.kube, {}, partial(asked_of_sandbox, stage.kube), bare, HASTY)
 
 
 @asynccontextmanager
-async def real(bare: Bare) -> AsyncIterator[Ground]:
+async def real(bare: Bare, row: Row) -> AsyncIterator[Ground]:
     """Kubernetes is kube-apiserver with etcd; programs have exactly the rights of deploy/. Its audit log counts."""
     with control_plane() as cluster:
         namespace = NAMESPACE
@@ -118,15 +170,17 @@ async def real(bare: Bare) -> AsyncIterator[Ground]:
         cluster.kubectl("apply", "--filename", "-", stdin=rendered(namespace))
         kubeconfig = cluster.kubeconfig(cluster.service_account_token(namespace, ACCOUNT))
 
-        asked = AuditLog(partial(cluster.requests_from, namespace, ACCOUNT)).asked
-        async with _stage() as stage, _administrator(cluster) as http:
-            yield Ground(stage, KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}, asked, bare, THOROUGH)
+        async with _stage(row) as stage, _administrator(cluster) as http:
+            kube, environment = KubeClient(http, cluster.url), {"KUBECONFIG": str(kubeconfig)}
+            asked = AuditLog(partial(cluster.requests_from, namespace, ACCOUNT)).asked
+            yield Ground(row, stage, kube, environment, asked, bare, THOROUGH)
 
 
 @asynccontextmanager
-async def _stage() -> AsyncIterator[Stage]:
+async def _stage(row: Row) -> AsyncIterator[Stage]:
     async with stages.running(World(zone_name=stages.DOMAIN, quota=QUOTA)) as stage:
         stages.seed_foreign(stage.world)
+        stage.switchboard.latency = row.latency / 1000
         yield stage
 
 

@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from bench import process
 from bench.bursts import MODULES, begin, burst, names
@@ -24,9 +23,8 @@ from bench.figures import (
     speed,
 )
 from bench.ground import AS_SHIPPED, Ground, upkeep
-from bench.watching import WITHIN, diary, until
+from bench.watching import diary, troubles
 from k8s.elector import RETRY
-from sandbox.operators import Replica
 
 HOUR = 60  # rounds: each session is touched once a minute, and each minute has its look
 WHOLE_HOUR_AT = 50  # ms of Cloudflare's latency: at the others rest differs only in how long a look takes
@@ -44,7 +42,7 @@ async def start(ground: Ground, row: Row) -> list[Figure]:
     for number in range(ground.depth.starts + 1):
         begun = await begin(ground, f"start-{number}", MODULES[row.who])
         spent.append((begun.cpu, begun.seconds, process.memory(begun.replica).now))
-        await begun.replica.stop()
+        await ground.stop_all()
     cpu, seconds, memory = sorted(spent[1:])[ground.depth.starts // 2]
     return [
         Figure(row, "CPU to the first call", cpu, "s", ground.bare.cpu, 1.2),
@@ -58,7 +56,7 @@ async def idle(ground: Ground, burst_row: Row) -> list[Figure]:
     row = replace(burst_row, what="idle")
     # What goes on between two looks at its own pace cannot be shortened with the minutes.
     always = await _share_between_looks(ground)
-    await _stop_all(ground)
+    await ground.stop_all()
     minutes = min(ground.depth.minutes, _watched(row))
     interval = max(1.0, row.sessions / TOUCHES_PER_SECOND)
     begun = await begin(ground, "idle", RESYNC_INTERVAL=f"{interval:g}")
@@ -100,14 +98,14 @@ async def _share_between_looks(ground: Ground) -> float:
 async def _minutes(ground: Ground, row: Row, count: int, interval: float) -> None:
     """So many times: each session is touched by the router, and there is a look; returns between two looks."""
     for number in range(count):
-        await asyncio.gather(ground.touch(names(row.sessions), str(number)), _rounds(ground, 1))
+        await asyncio.gather(ground.touch(names(row.sessions), str(number)), _next_look(ground))
     await asyncio.sleep(interval / 2)
 
 
 async def restart(ground: Ground, burst_row: Row) -> list[Figure]:
     """All that is asked after a start without news."""
     row = replace(burst_row, what="restart")
-    await _stop_all(ground)
+    await ground.stop_all()
     before = await _counts(ground)
     async with diary(ground) as book:
         await begin(ground, "again")
@@ -124,12 +122,12 @@ async def restart(ground: Ground, burst_row: Row) -> list[Figure]:
 async def newcomer(ground: Ground, burst_row: Row) -> list[Figure]:
     """Until the first new session is Ready, from the start of the process; it exists by then."""
     row, new = replace(burst_row, what="restart"), names(1, first=burst_row.sessions)
-    await _stop_all(ground)
+    await ground.stop_all()
     await ground.create(new)
     async with diary(ground) as book:
         begun = await begin(ground, "a", LEASE_DURATION=str(ground.depth.lease))
         await book.until_ready(new)
-    [seconds] = book.waited(new, since=begun.at)
+    [seconds] = book.waited(dict.fromkeys(new, begun.at))
     work = floor_of_work(row, REQUESTS, ground.bare.request)
     floor = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER) + work
     return [Figure(row, "from the start until a new session is Ready", seconds, "s", floor)]
@@ -154,46 +152,36 @@ async def failover(ground: Ground, burst_row: Row) -> list[Figure]:
 async def _after_the_end(ground: Ground, standby: str, number: signal.Signals, session: str) -> float:
     """Of the leader, which is the youngest replica, beside one that is started first."""
     clock, board, leader = asyncio.get_running_loop().time, ground.cloudflare, ground.stage.operators[-1]
-    await _is_warm(await ground.start(standby, LEASE_DURATION=str(ground.depth.lease)))
+    warm = await ground.start(standby, LEASE_DURATION=str(ground.depth.lease))
+    async with asyncio.timeout(ground.within):
+        while await troubles(warm):  # its caches are not full yet
+            await asyncio.sleep(0.1)
     await asyncio.sleep(ground.depth.lease * RETRY)  # so that it has seen the lease renewed
     board.forget_calls()
     since = clock()
-    leader.send(number)
-    await ground.kube.create_session(session)
-    await until(lambda: any(call.method == "POST" for call in board.calls))
+    ground.end(leader, number)
+    await ground.create([session])
+    await ground.until(lambda: any(call.method == "POST" for call in board.calls))
     return clock() - since
-
-
-async def _is_warm(replica: Replica) -> None:
-    """Return once its caches are full."""
-    async with asyncio.timeout(WITHIN):
-        while not await _has_synced(replica):
-            await asyncio.sleep(0.1)
-
-
-async def _has_synced(replica: Replica) -> bool:
-    watches: Any = (await replica.health())[1]["watches"]
-    return all(watch["synced"] for watch in watches.values())
 
 
 async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:
     """All sessions end at once."""
     row = replace(burst_row, what="teardown")
-    sessions, clock = row.sessions + NEWCOMERS, asyncio.get_running_loop().time
+    ending, clock = names(row.sessions + NEWCOMERS), asyncio.get_running_loop().time
     before, since = await _counts(ground), clock()
-    await ground.delete(names(sessions))
+    await ground.delete(ending)
     async with diary(ground) as book:
-        await until(lambda: not ground.of_sessions(), every=0.1)
+        await ground.until(lambda: not ground.of_sessions(), every=0.1)
         seconds = clock() - since
         await book.until_quiet()
     asked = await _counts(ground) - before
-    kubernetes = asked.total() - _cloudflare(asked) - upkeep(asked).total()
     # The document may be that of the last look, and PUT and batches need not wait for each other; two requests each.
-    calls = 1 + batches(sessions)
-    floor = floor_of_calls(row, 1) + floor_of_work(row, 2 * sessions, ground.bare.request)
+    calls = 1 + batches(len(ending))
+    floor = floor_of_calls(row, 1) + floor_of_work(row, 2 * len(ending), ground.bare.request)
     return [
         Figure(row, "Cloudflare calls", _cloudflare(asked), "calls", calls),
-        Figure(row, "Kubernetes calls per session", kubernetes / sessions, "calls", 2),
+        Figure(row, "Kubernetes calls per session", _for_sessions(asked) / len(ending), "calls", 2),
         Figure(row, "until Cloudflare has nothing left", seconds, "s", floor),
     ]
 
@@ -201,16 +189,10 @@ async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:
 LIFE = (burst, idle, restart, newcomer, failover, teardown)
 
 
-async def _stop_all(ground: Ground) -> None:
-    for replica in ground.stage.operators:
-        if replica.is_running:
-            await replica.stop()
-
-
-async def _rounds(ground: Ground, count: int) -> None:
-    """Return after so many more looks at the tunnel."""
+async def _next_look(ground: Ground) -> None:
+    """Return after one more look at the tunnel."""
     before = _looks(ground)
-    await until(lambda: _looks(ground) >= before + count)
+    await ground.until(lambda: _looks(ground) > before)
 
 
 def _looks(ground: Ground) -> int:
@@ -225,6 +207,11 @@ async def _counts(ground: Ground) -> Counter[str]:
 
 def _cloudflare(asked: Counter[str]) -> int:
     return sum(number for kind, number in asked.items() if kind.startswith("Cloudflare"))
+
+
+def _for_sessions(asked: Counter[str]) -> int:
+    """Of Kubernetes, but for the lease and the watches."""
+    return asked.total() - _cloudflare(asked) - upkeep(asked).total()
 
 
 def _written(asked: Counter[str]) -> int:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Never
 
+from bench.beside import beside
 from bench.figures import SHARE
-from controller.background import background
 from sandbox.operators import Replica
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -47,9 +47,9 @@ async def held(replicas: Sequence[Replica]) -> AsyncIterator[None]:
     """For as long as the block lasts each of them, from its start, gets `SHARE` of a core: stopped whenever it has used
     more, until that is paid.
 
-    A cgroup's quota does the same; this needs no rights and works everywhere. It is told in the table.
+    A cgroup's quota does the same; this needs no rights and works everywhere. `__main__` tells it above the table.
     """
-    async with background(lambda: _hold(replicas)):
+    async with beside(lambda: _hold(replicas)):
         yield
     for replica in replicas:
         replica.send(signal.SIGCONT)

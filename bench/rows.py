@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from bench import bursts, lives, process
 from bench.bare import Bare
+from bench.beside import beside
 from bench.figures import HELD, NONE_BAD, OBVIOUS, OPERATOR, Figure, Row
 from bench.ground import Ground, Open
 
@@ -69,11 +70,13 @@ def _obvious() -> Iterator[Plan]:
 
 
 async def measure(plan: Plan, open_ground: Open, bare: Bare, tell: Tell) -> None:
-    """Part by part: what ends one part takes nothing from those before."""
-    async with open_ground(bare) as ground:
-        ground.cloudflare.latency = plan.row.latency / 1000
-        async with process.held(ground.stage.operators) if plan.row.who == HELD else nullcontext():
-            for part in plan.measures:
-                found = await part(ground, plan.row)
-                # The goals are those of the operator as it is, unless it is held.
-                tell(found if plan.row.who == OPERATOR else [replace(each, goal=None) for each in found])
+    """Part by part: what ends one part takes nothing from those before. A program that ends by itself ends it."""
+    async with (
+        open_ground(bare, plan.row) as ground,
+        beside(ground.alarm),
+        process.held(ground.stage.operators) if plan.row.who == HELD else nullcontext(),
+    ):
+        for part in plan.measures:
+            found = await part(ground, plan.row)
+            # The goals are those of the operator as it is, unless it is held.
+            tell(found if plan.row.who == OPERATOR else [replace(each, goal=None) for each in found])

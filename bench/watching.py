@@ -1,19 +1,20 @@
 """When each session became Ready, and when everything has come to rest: what `rows` waits for."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Never
+from typing import Any, Never
 
 from bench import process
-from bench.ground import Ground
-from controller.background import background
+from bench.beside import beside
+from bench.ground import Ground, upkeep
+from controller.resync import FAILED_PAUSE
 from fsm.session import HASH_LABEL
 from sandbox.kubeclient import ours
+from sandbox.operators import Replica
 
-LOOK = 0.005  # seconds
 WORK = 0.1  # seconds of CPU: more than a program takes at rest; one that is held may work on for long before it asks
-WITHIN = 900.0  # seconds until a row is given up that waits for one thing
+ASK = 1.0  # seconds from one question for troubles to the next: the answer is work for who is measured
 
 Clock = Callable[[], float]
 
@@ -25,58 +26,86 @@ class Diary:
         self._ground = ground
         self._clock: Clock = asyncio.get_running_loop().time
         self._changed = 0
-        self.created: dict[str, float] = {}
+        self._retrying: set[str] = set()
+        self.seen: set[str] = set()
         self.ready: dict[str, float] = {}
 
     async def write(self) -> Never:
         """Follow for ever: the API server ends the watch of who reads slowly; a new one begins with all there is."""
         while True:
             async for pod in self._ground.kube.watch():
-                session, now = pod["metadata"]["labels"][HASH_LABEL], self._clock()
-                self._changed += 1
-                self.created.setdefault(session, now)
-                if ours(pod).get("state") == "Ready":
-                    self.ready.setdefault(session, now)
+                self.take(pod)
+
+    def take(self, pod: Mapping[str, Any]) -> None:
+        """Note what a session's Pod says now."""
+        session, record = pod["metadata"]["labels"][HASH_LABEL], ours(pod)
+        self._changed += 1
+        self.seen.add(session)
+        if record.get("state") == "Ready":
+            self.ready.setdefault(session, self._clock())
+        # A conflict has no such time: who is bad for good is at rest. A Pod that is going may say it to its end.
+        if "retry-at" in record and not pod["metadata"].get("deletionTimestamp"):
+            self._retrying.add(session)
+        else:
+            self._retrying.discard(session)
 
     async def until_ready(self, sessions: Iterable[str]) -> None:
         """Return once each of these has been seen Ready."""
         wanted = set(sessions)
-        await until(lambda: wanted <= self.ready.keys())
+        await self._ground.until(lambda: wanted <= self.ready.keys())
 
     async def until_quiet(self) -> None:
-        """Return once nothing was asked, no Pod changed and no program worked for so long that it is rest."""
-        before, since = self._state(), self._clock()
-        while self._clock() - since < self._ground.depth.quiet:
+        """Return once nothing was asked, no Pod changed and no program worked for so long that it is rest, and nothing
+        is known that would end it.
+
+        Raises:
+            TimeoutError: the row takes for ever.
+        """
+        seconds = self._ground.depth.quiet
+        async with asyncio.timeout(self._ground.within):
+            while True:
+                if await self.is_well():
+                    await self._silence(seconds)
+                    if await self.is_well():
+                        return
+                # A look may have failed because of it, which nothing tells: it would come again.
+                seconds = max(seconds, FAILED_PAUSE + ASK)
+                await asyncio.sleep(ASK)
+
+    async def _silence(self, seconds: float) -> None:
+        before, since = await self._state(), self._clock()
+        while self._clock() - since < seconds:
             await asyncio.sleep(0.1)
-            if self._state() != before:
-                before, since = self._state(), self._clock()
+            if (now := await self._state()) != before:
+                before, since = now, self._clock()
 
-    def waited(self, sessions: Iterable[str], since: float | None = None) -> list[float]:
-        """Seconds to Ready, shortest first: since then, or since each one was created."""
-        return sorted(self.ready[one] - (self.created[one] if since is None else since) for one in sessions)
+    async def is_well(self) -> bool:
+        """Whether no session waits for its next try, and no operator has trouble."""
+        return not self._retrying and not any([await troubles(each) for each in self._ground.operators])
 
-    def _state(self) -> tuple[int, int, int]:
+    async def _state(self) -> tuple[int, int, int, int]:
         worked = sum(map(process.run_time, self._ground.stage.operators))
-        return self._ground.cloudflare.total, self._changed, int(worked / WORK)
+        asked = await self._ground.asked()
+        of_kubernetes = (asked - upkeep(asked)).total()
+        return self._ground.cloudflare.total, of_kubernetes, self._changed, int(worked / WORK)
+
+    def waited(self, since: Mapping[str, float]) -> list[float]:
+        """Seconds to Ready, shortest first, each from its own beginning."""
+        return sorted(self.ready[session] - begun for session, begun in since.items())
+
+
+async def troubles(replica: Replica) -> list[str]:
+    """What is in its way, as its /healthz tells: the topics, and the watches that have not listed everything."""
+    body: Mapping[str, Any] = (await replica.health())[1]
+    return [*body["problems"], *(name for name, watch in body["watches"].items() if not watch["synced"])]
 
 
 @asynccontextmanager
 async def diary(ground: Ground) -> AsyncIterator[Diary]:
     """A diary that is written while the block lasts."""
     book = Diary(ground)
-    async with background(book.write):
+    async with beside(book.write):
         yield book
-
-
-async def until(look: Callable[[], object], every: float = LOOK) -> None:
-    """Return once `look`, which is asked every so many seconds, finds something.
-
-    Raises:
-        TimeoutError: the row takes for ever.
-    """
-    async with asyncio.timeout(WITHIN):
-        while not look():
-            await asyncio.sleep(every)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
