@@ -34,6 +34,7 @@ OPERATOR = "controller"
 AS_SHIPPED = {"LEASE_DURATION": "15", "RESYNC_INTERVAL": "60", "ORPHAN_GRACE": "120"}
 QUOTA = 20_000  # records
 AT_ONCE = 16  # requests of the bench itself
+NODE = "node-1"  # a Pod without a node is gone as soon as it is deleted; in production its containers stop first
 LOOK = 0.005  # seconds from one look at what is waited for to the next
 # Seconds until a row is given up that waits for one thing: 5,000 held sessions took 700, beside other work.
 WITHIN, HELD_WITHIN = 900.0, 1800.0
@@ -139,15 +140,19 @@ class Ground:
 
     async def create(self, sessions: Iterable[str]) -> None:
         """Make the Pods of these sessions, as fast as it goes."""
-        await _all(map(self.kube.create_session, sessions))
+        await _all(self.kube.create_session(session, node=NODE) for session in sessions)
 
     async def touch(self, sessions: Iterable[str], note: str) -> None:
         """Change an annotation of each of these Pods, as the router does once a minute."""
         await _all(self.kube.annotate(session, {"opencode.ai/last-activity": note}) for session in sessions)
 
     async def delete(self, sessions: Iterable[str]) -> None:
-        """Delete the Pods of these sessions, as fast as it goes."""
+        """Delete the Pods of these sessions, as fast as it goes: they are going, and stay until `bury`."""
         await _all(map(self.kube.delete_session, sessions))
+
+    async def bury(self, sessions: Iterable[str]) -> None:
+        """What the kubelet does with Pods that are going, as fast as it goes."""
+        await _all(map(self.kube.end_session, sessions))
 
 
 Open = Callable[[Bare, Row], AbstractAsyncContextManager[Ground]]

@@ -34,6 +34,8 @@ LAST_EVENT = 1.0  # seconds within which the Event of a session that is Ready is
 AFTER_KILL, AFTER_SIGTERM = 2.0, 2.0  # goals, seconds: to the first write, once the lease is over
 NEWCOMERS = 3  # sessions of a life that come after the burst: one to a restarted operator, one at each leader's end
 IDLE_MEMORY = 80.0  # MiB
+LAST_REQUESTS = 3  # to Kubernetes at a session's end: TearingDown is written on its Pod, and two routes go
+LATE = 1.2  # times its pause, that a leader takes at most from one renewal of its lease to the next
 
 
 async def start(ground: Ground, row: Row) -> list[Figure]:
@@ -62,16 +64,19 @@ async def idle(ground: Ground, burst_row: Row) -> list[Figure]:
     begun = await begin(ground, "idle", RESYNC_INTERVAL=f"{interval:g}")
     await _minutes(ground, row, SETTLING, interval)
     before, cpu, weight = await _counts(ground), process.cpu(begun.replica), process.memory(begun.replica)
-    looks = _looks(ground)
+    clock = asyncio.get_running_loop().time
+    since = clock()
     await _minutes(ground, row, minutes, interval)
-    asked, looks = await _counts(ground) - before, _looks(ground) - looks
+    due = resyncs_due(row, clock() - since, interval)
+    asked = await _counts(ground) - before
     spent, after = process.cpu(begun.replica) - cpu, process.memory(begun.replica)
     hour = spent / minutes * HOUR + always * 3600
     floor = HOUR * row.sessions * ground.bare.event + 3600 / float(AS_SHIPPED["LEASE_DURATION"]) * ground.bare.request
     memory_goal = IDLE_MEMORY if row.sessions == 1 else None
     return [
-        Figure(row, "Cloudflare calls per resync", _cloudflare(asked) / looks, "calls", floor_of_look(row.sessions), 3),
+        Figure(row, "Cloudflare calls per resync", _cloudflare(asked) / due, "calls", floor_of_look(row.sessions), 3),
         Figure(row, "Kubernetes writes but the lease", _written(asked), "calls", 0, 0),
+        Figure(row, "Kubernetes calls a minute but lease and watches", _for_sessions(asked) / minutes, "calls", 0),
         Figure(row, f"CPU per hour (from {minutes} minutes)", hour, "s", floor),
         Figure(row, "memory", after.now, "MiB", ground.bare.memory, memory_goal),
         Figure(row, f"memory drift in {minutes} minutes", (after.now - weight.now) * 1024, "KiB", 0),
@@ -82,7 +87,14 @@ def _watched(row: Row) -> int:
     """Minutes of the hour: their touches take as long as they take, 5,000 sessions 25 minutes for all of it."""
     if row.latency == WHOLE_HOUR_AT:
         return HOUR if row.sessions <= 1000 else HOUR // 5
-    return 6 if row.sessions <= 1000 else 2
+    return 6
+
+
+def resyncs_due(row: Row, seconds: float, interval: float) -> float:
+    """How many in so many seconds, whatever was asked: from one look's end to the next look is the interval, and the
+    pages of a list follow each other."""
+    pages = floor_of_look(row.sessions) - 1
+    return seconds / (interval + floor_of_calls(row, pages))
 
 
 async def _share_between_looks(ground: Ground) -> float:
@@ -142,7 +154,7 @@ async def failover(ground: Ground, burst_row: Row) -> list[Figure]:
         await book.until_ready(new)
     await asyncio.sleep(LAST_EVENT)
     # The batch comes after the list, and before them what the lease still runs: it was just renewed, or almost.
-    calls, left = floor_of_calls(row, 1), lease * (1 - RETRY)
+    calls, left = floor_of_calls(row, 1), lease * (1 - RETRY * LATE)
     return [
         Figure(row, f"kill -9 (lease of {lease} s) to first write", killed, "s", left + calls, lease + AFTER_KILL),
         Figure(row, "SIGTERM to first write", told, "s", calls, AFTER_SIGTERM),
@@ -156,7 +168,7 @@ async def _after_the_end(ground: Ground, standby: str, number: signal.Signals, s
     async with asyncio.timeout(ground.within):
         while await troubles(warm):  # its caches are not full yet
             await asyncio.sleep(0.1)
-    await asyncio.sleep(ground.depth.lease * RETRY)  # so that it has seen the lease renewed
+    await asyncio.sleep(ground.depth.lease * RETRY * LATE)  # so that it has seen the lease renewed
     board.forget_calls()
     since = clock()
     ground.end(leader, number)
@@ -166,7 +178,7 @@ async def _after_the_end(ground: Ground, standby: str, number: signal.Signals, s
 
 
 async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:
-    """All sessions end at once."""
+    """All sessions end at once; as in production their Pods stay for a while: until Cloudflare has nothing left."""
     row = replace(burst_row, what="teardown")
     ending, clock = names(row.sessions + NEWCOMERS), asyncio.get_running_loop().time
     before, since = await _counts(ground), clock()
@@ -174,14 +186,15 @@ async def teardown(ground: Ground, burst_row: Row) -> list[Figure]:
     async with diary(ground) as book:
         await ground.until(lambda: not ground.of_sessions(), every=0.1)
         seconds = clock() - since
+        await ground.bury(ending)
         await book.until_quiet()
     asked = await _counts(ground) - before
-    # The document may be that of the last look, and PUT and batches need not wait for each other; two requests each.
+    # The document may be that of the last look, and PUT and batches need not wait for each other.
     calls = 1 + batches(len(ending))
-    floor = floor_of_calls(row, 1) + floor_of_work(row, 2 * len(ending), ground.bare.request)
+    floor = floor_of_calls(row, 1) + floor_of_work(row, LAST_REQUESTS * len(ending), ground.bare.request)
     return [
         Figure(row, "Cloudflare calls", _cloudflare(asked), "calls", calls),
-        Figure(row, "Kubernetes calls per session", _for_sessions(asked) / len(ending), "calls", 2),
+        Figure(row, "Kubernetes calls per session", _for_sessions(asked) / len(ending), "calls", LAST_REQUESTS),
         Figure(row, "until Cloudflare has nothing left", seconds, "s", floor),
     ]
 

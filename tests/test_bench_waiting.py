@@ -14,6 +14,7 @@ from bench.bare import Bare
 from bench.beside import beside
 from bench.figures import HELD, OBVIOUS, OPERATOR, Row
 from bench.ground import HASTY, Asked, AuditLog, Ground, upkeep
+from bench.lives import resyncs_due
 from bench.watching import Diary, troubles
 from fsm.session import HASH_LABEL, PREFIX
 from sandbox.operators import Replica
@@ -135,3 +136,9 @@ async def test_the_audit_log_is_read_on_and_each_watch_counts_once(tmp_path: Pat
     asked = await book.asked()
     assert asked == {"WATCH pods": 2, "PATCH pods": 1, "PUT leases": 1}
     assert asked - upkeep(asked) == {"PATCH pods": 1}
+
+
+@pytest.mark.parametrize(("sessions", "period"), [(1, 1.25), (1000, 5.25), (5000, 25.5)])
+def test_the_resyncs_that_are_due_follow_from_the_time_alone(sessions: int, period: float) -> None:
+    interval = max(1.0, sessions / 200)
+    assert resyncs_due(Row("idle", sessions, 250), 60 * period, interval) == pytest.approx(60)
