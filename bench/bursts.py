@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from bench import process
 from bench.beside import beside
 from bench.figures import (
+    BAD_SHARE,
     GOOD,
     HELD,
     OBVIOUS,
@@ -31,7 +32,6 @@ from sandbox.operators import Replica
 from sandbox.stage import DOMAIN, SUFFIX
 
 MODULES = {OPERATOR: OPERATOR_MODULE, HELD: OPERATOR_MODULE, OBVIOUS: "bench.afternoon"}
-BAD_SHARE = 20  # one in so many
 ARRIVAL = 60.0  # seconds over which sessions arrive
 # Goals; None where there is none.
 CALLS = {1: 5, 10: 7, 100: 7, 1000: 14}  # of a burst
@@ -129,7 +129,7 @@ async def _with_bad(ground: Ground, row: Row, bad: Sequence[str], *, late: bool)
         await book.until_ready(good)
         await book.until_quiet()
         waits = _waits(ground, row, book.waited(dict.fromkeys(good, begun.at)), whose=GOOD)
-        return [*(await _calls(ground, row))[:1], *waits, *_spent(ground, row, begun)]
+        return [*await _calls(ground, row), *waits, *_spent(ground, row, begun)]
 
 
 def _bad(sessions: Sequence[str]) -> list[str]:
@@ -151,10 +151,10 @@ async def _calls(ground: Ground, row: Row, goal: float | None = None) -> list[Fi
     """What both were asked; Kubernetes for the sessions, and for its upkeep, which takes as long as it takes."""
     asked = await ground.asked()
     always = upkeep(asked).total()
-    each = (asked.total() - always) / row.sessions
+    each, floor = (asked.total() - always) / row.sessions, REQUESTS * row.good / row.sessions
     return [
-        Figure(row, "Cloudflare calls", ground.cloudflare.total, "calls", floor_of_burst(row.sessions), goal),
-        Figure(row, "Kubernetes calls per session", each, "calls", REQUESTS, 9),
+        Figure(row, "Cloudflare calls", ground.cloudflare.total, "calls", floor_of_burst(row.good), goal),
+        Figure(row, "Kubernetes calls per session", each, "calls", floor, 9),
         Figure(row, "Kubernetes calls for watches and the lease", always, "calls"),
     ]
 
@@ -163,7 +163,7 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float], whose: str = "") -
     """From the start of the process: its imports, Cloudflare's calls one after the other, the work for so many."""
     start = ground.bare.cpu / speed(row) + floor_of_calls(row, ONE_AFTER_THE_OTHER)
     return [
-        Figure(row, f"{whose}to Ready, {name}", quantile(waited, q), "s", start + _work(ground, row, q * row.sessions))
+        Figure(row, f"{whose}to Ready, {name}", quantile(waited, q), "s", start + _work(ground, row, q * row.good))
         for name, q in _quantiles(row)
     ]
 
@@ -189,7 +189,8 @@ def _spent(ground: Ground, row: Row, begun: Begun) -> list[Figure]:
     ]
     if many:
         # Below a hundred the start and the looks are most of it.
-        goal, floor = MOST_CPU if row.sessions >= 1000 else None, REQUESTS * ground.bare.request * 1000
+        goal = MOST_CPU if row.sessions >= 1000 else None
+        floor = REQUESTS * row.good / row.sessions * ground.bare.request * 1000
         found.append(Figure(row, "CPU per session", spent / row.sessions * 1000, "ms", floor, goal))
     return found
 

@@ -43,26 +43,31 @@ def _grown(row: Row, few: int, before: Mapping[str, float], after: Mapping[str, 
         ("CPU per session", True, ALMOST),
         ("to Ready, max", False, ALMOST),
     ):
-        times = after[name] / before[name] * (wider if each else 1)
-        told = f"exponent of {name.removesuffix(' per session')}"
-        yield Figure(row, told, math.log(times, wider), "exponent", goal=goal)
-    kib = (after["memory at most"] - before["memory at most"]) * 1024 / (row.sessions - few)
-    yield Figure(row, "memory for each session", kib, "KiB", 0, GROWTH)
+        # Of a row that was ended, some may be missing.
+        if name in before and name in after:
+            times = after[name] / before[name] * (wider if each else 1)
+            told = f"exponent of {name.removesuffix(' per session')}"
+            yield Figure(row, told, math.log(times, wider), "exponent", goal=goal)
+    if (memory := "memory at most") in before and memory in after:
+        kib = (after[memory] - before[memory]) * 1024 / (row.sessions - few)
+        yield Figure(row, "memory for each session", kib, "KiB", 0, GROWTH)
 
 
 def _neighbours(figures: Sequence[Figure], who: str) -> Iterator[Figure]:
-    """Beside the same burst without bad ones: the one that was measured between them, if there is one."""
-    for row in dict.fromkeys(figure.row for figure in figures if figure.row.what.startswith("5 %")):
-        alone = _of(figures, replace(row, what=NONE_BAD)) or _of(figures, replace(row, what="burst"))
+    """Beside a burst of as many Pods as there are good ones, which was measured between them."""
+    for row in dict.fromkeys(figure.row for figure in figures if figure.row.has_bad):
+        alone = _of(figures, replace(row, what=NONE_BAD, sessions=row.good))
         if row.who == who and alone:
             found = _of(figures, row)
             names = (
                 ("calls", "Cloudflare calls", BAD_CALLS),
                 ("time of the good ones", f"{GOOD}to Ready, p95", BAD_TIME),
+                ("time of the last good one", f"{GOOD}to Ready, max", BAD_TIME),
             )
             for told, name, goal in names:
-                times = found[name] / alone[name.removeprefix(GOOD)]
-                yield Figure(row, f"{told}, times those without", times, "×", 1, goal if who == OPERATOR else None)
+                if name in found and (beside := name.removeprefix(GOOD)) in alone:
+                    times = found[name] / alone[beside]
+                    yield Figure(row, f"{told}, times those without", times, "×", 1, goal if who == OPERATOR else None)
 
 
 def _of(figures: Iterable[Figure], row: Row) -> dict[str, float]:

@@ -35,7 +35,7 @@ def quick() -> Iterator[Plan]:
     yield Plan((bursts.burst,), Row("burst", 10, 50, OBVIOUS))
     yield Plan((bursts.burst,), Row("burst", 10, 50))
     yield Plan(lives.LIFE, Row("burst", 100, 50))
-    yield Plan((bursts.bad_neighbours,), Row("5 % taken names", 100, 50))
+    yield from _neighbours(100, 50)
     yield Plan((bursts.burst,), Row("burst", 1000, 50))
 
 
@@ -56,9 +56,16 @@ def _operator() -> Iterator[Plan]:
     yield Plan((bursts.arrival,), Row("arrival", 5000, 250))
     # One in twenty of less than twenty is none.
     for latency, size in product(LATENCIES, (100, 1000)):
-        yield Plan((bursts.bad_neighbours,), Row("5 % taken names", size, latency))
-        yield Plan((bursts.burst,), Row(NONE_BAD, size, latency))
-        yield Plan((bursts.late_neighbours,), Row("5 % names taken late", size, latency))
+        neighbours, alone = _neighbours(size, latency)
+        yield from (neighbours, alone)
+        yield Plan((bursts.late_neighbours,), replace(neighbours.row, what="5 % names taken late"))
+
+
+def _neighbours(size: int, latency: int) -> tuple[Plan, Plan]:
+    """Good ones among bad ones, and as many alone."""
+    row = Row("5 % taken names", size, latency)
+    alone = replace(row, what=NONE_BAD, sessions=row.good)
+    return Plan((bursts.bad_neighbours,), row), Plan((bursts.burst,), alone)
 
 
 def _obvious() -> Iterator[Plan]:

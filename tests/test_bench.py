@@ -11,27 +11,40 @@ from bench import rows
 from bench.alone import Order, measured, ordered
 from bench.bare import Bare
 from bench.compare import SPANS, compared
-from bench.figures import GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row, as_json, from_json
+from bench.figures import BAD_SHARE, GOOD, HELD, NONE_BAD, OPERATOR, Figure, Row, as_json, from_json, table
 from bench.lives import LIFE
 from bench.plot import svg
 
 BAD = "5 % taken names"
 
 
-def burst(what: str, seconds: float, whose: str = "") -> list[Figure]:
-    row = Row(what, 1000, 50, OPERATOR)
-    return [Figure(row, "Cloudflare calls", 10), Figure(row, f"{whose}to Ready, p95", seconds)]
+def burst(what: str, seconds: float, whose: str = "", sessions: int = 1000) -> list[Figure]:
+    row = Row(what, sessions, 50, OPERATOR)
+    waits = [Figure(row, f"{whose}to Ready, p95", seconds), Figure(row, f"{whose}to Ready, max", seconds + 4)]
+    return [Figure(row, "Cloudflare calls", 10), *waits]
 
 
 def times(figures: list[Figure]) -> list[float]:
-    return [figure.value for figure in compared(figures) if figure.name.startswith("time of the good ones")]
+    return [figure.value for figure in compared(figures) if figure.name.startswith("time of")]
 
 
-def test_the_good_ones_are_compared_with_the_burst_between_them_else_with_the_one_before() -> None:
-    before, bad = burst("burst", 10.0), burst(BAD, 20.0, GOOD)
-    assert times([*before, *bad]) == [2.0]
-    assert times([*before, *bad, *burst(NONE_BAD, 16.0)]) == [1.25]
-    assert times(bad) == []
+def test_the_good_ones_are_compared_with_as_many_that_are_alone() -> None:
+    bad = burst(BAD, 20.0, GOOD)
+    assert times([*bad, *burst(NONE_BAD, 16.0, sessions=950)]) == [1.25, 1.2]
+    assert times([*burst("burst", 10.0), *bad, *burst(NONE_BAD, 16.0)]) == []
+
+
+@pytest.mark.parametrize("sessions", [1, 20, 99, 100, 1000])
+def test_who_is_good_is_who_is_not_made_bad(sessions: int) -> None:
+    assert Row(BAD, sessions, 50).good == sessions - len(range(sessions)[::BAD_SHARE])
+    assert Row("burst", sessions, 50).good == sessions
+
+
+def test_for_all_good_ones_among_bad_ones_as_many_are_measured_alone() -> None:
+    every = {plan.row for plan in (*rows.quick(), *rows.full())}
+    among = [row for row in every if row.has_bad]
+    assert among
+    assert {replace(row, what=NONE_BAD, sessions=row.good) for row in among} <= every
 
 
 def test_growth_is_told_over_the_whole_way_and_over_its_parts_and_only_the_whole_has_goals() -> None:
@@ -50,6 +63,18 @@ def test_growth_is_told_over_the_whole_way_and_over_its_parts_and_only_the_whole
     assert found["growth from 100", 5000, "exponent of CPU"].value == pytest.approx(2.0)
     over = {each.row.what + f" to {each.row.sessions}" for each in found.values() if each.is_over}
     assert over == {"growth from 100 to 5000"}
+    shown = [[cell.strip() for cell in line.split("|")[1:5]] for line in table(list(found.values())).splitlines()]
+    for name in ("Cloudflare calls", "CPU", "to Ready, max"):
+        assert ["growth from 1,000", "5,000", "250 ms", f"exponent of {name}"] in shown
+
+
+def test_what_rows_lack_that_were_ended_is_not_compared() -> None:
+    ended = [Figure(Row("burst", sessions, 50), "Cloudflare calls", 6) for sessions in (100, 1000)]
+    ended += [
+        Figure(Row(BAD, 1000, 50), "Cloudflare calls", 10),
+        Figure(Row(NONE_BAD, 950, 50), "Cloudflare calls", 10),
+    ]
+    assert [each.name for each in compared(ended)] == ["exponent of Cloudflare calls", "calls, times those without"]
 
 
 @pytest.mark.parametrize("lines", [{}, {"this operator": [(1.0, 5.0)]}, {"floor": [(1.0, 5.0), (5000.0, 29.0)]}])
