@@ -100,6 +100,14 @@ async def test_a_session_that_will_try_again_is_no_rest_and_one_that_is_bad_for_
     assert book.ready == {}
 
 
+async def test_who_never_rests_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.ground.WITHIN", 0.0)
+    book = Diary(ground())
+    book.take(pod(state="Pending", retry_at="2026-01-01T00:00:04Z"))
+    with pytest.raises(TimeoutError):
+        await book.until_quiet()
+
+
 async def test_each_session_counts_from_its_own_beginning_to_its_first_ready() -> None:
     book = Diary(ground())
     book.ready = {"a": 5.0, "b": 4.0, "c": 1.0}
