@@ -169,8 +169,8 @@ def _waits(ground: Ground, row: Row, waited: Sequence[float], whose: str = "") -
 
 
 def _waits_of_arrival(ground: Ground, row: Row, waited: Sequence[float]) -> list[Figure]:
-    """From the Pod's POST: batch, GET and PUT, each state being written before its successor's calls; the work."""
-    floor = floor_of_calls(row, 3) + _work(ground, row, 1)
+    """From the Pod's POST: the batch and the PUT, which comes when the record's state is written; the work."""
+    floor = floor_of_calls(row, 2) + _work(ground, row, 1)
     goals = {1: {"max": ALONE * floor}, 1000: {"p95": MOST_WAIT}}.get(row.sessions, {}) if row.latency == FAR else {}
     return [
         Figure(row, f"to Ready, {name}", quantile(waited, q), "s", floor, goals.get(name))

@@ -16,6 +16,7 @@ from cloudflare_ops.bisect import bisect
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
 from cloudflare_ops.endpoints import Endpoint
+from cloudflare_ops.foresight import Foresight
 from cloudflare_ops.wishes import Living, Remove, spare_living
 from cloudflare_ops.zone import Claim, ZoneView
 from fsm.desired import DnsRecord
@@ -56,7 +57,8 @@ class _Operation:
 
 
 class Dns:
-    """`living` is the proof before a removal; one object per term of leadership, like its client."""
+    """`living` is the proof before a removal, `foresight` hears of who comes alone; one object per term of leadership,
+    like its client."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Dns:
         living: Living,
         census: Census,
         now: Callable[[], float],
+        foresight: Foresight,
         batch: int = BATCH,
         page: int = PAGE,
     ) -> None:
@@ -73,6 +76,7 @@ class Dns:
         self._profile = profile
         self._living = living
         self._now = now
+        self._foresight = foresight
         self._batch = batch
         self._page = page
         self._zone = ZoneView(profile)
@@ -185,6 +189,9 @@ class Dns:
         return _Operation(POSTS, record.name, ownership.body_of(record, self._profile), ticket)
 
     async def _send(self, operations: Sequence[_Operation], *, is_last: bool) -> None:
+        match operations:
+            case [_Operation(kind="posts", ticket=Ticket(wish=Ensure(since=since)))]:
+                self._foresight.tell(since)
         # In the last round a doubt about a member is the member's own; before, a look tells it with fewer calls.
         of_a_member = (errors.RecordExistsError, errors.RecordGoneError) if is_last else ()
         refused = (errors.RejectedError, errors.QuotaExceededError, *of_a_member)

@@ -10,6 +10,7 @@ is read and merged again.
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Never
 
@@ -18,6 +19,7 @@ from cloudflare_ops.bisect import bisect
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
 from cloudflare_ops.endpoints import Endpoint
+from cloudflare_ops.foresight import Foresight
 from cloudflare_ops.ingress import Ingress, edit, is_valid
 from cloudflare_ops.wishes import Living, Remove, spare_living
 from cloudflare_ops.zone import Claim
@@ -70,6 +72,7 @@ class Tunnel:
         *,
         claim: Callable[[str], Claim],
         living: Living,
+        foresight: Foresight,
         census: Census,
         now: Callable[[], float],
         on_overwrite: Callable[[int, int], None],
@@ -83,6 +86,7 @@ class Tunnel:
         self._document: _Document | None = None
         # Reads and writes take turns, so that no read tells what was before a write that it overlapped.
         self._calling = asyncio.Lock()
+        self._foresight = foresight
         self._look = SharedLook(self._observe, seen=self._began, census=census, now=now)
         self._group: Group[Wish] = Group(self._write, census=census, now=now, pace=client.budget.pace)
 
@@ -121,6 +125,15 @@ class Tunnel:
     async def run(self) -> Never:
         """The writer; never returns."""
         await self._group.run()
+
+    async def read_ahead(self) -> Never:
+        """Read the document for who was foreseen; never returns."""
+        while True:
+            since = await self._foresight.told()
+            # When writes are that far apart, what is read now would be too old, and was one of few calls.
+            if self._client.budget.pace() < REUSE:
+                with suppress(Exception):  # whoever needs it meets the same, and tells
+                    await self.look(max(since, self._now() - REUSE / 2))
 
     def _began(self) -> float | None:
         return self._document.began if self._document else None

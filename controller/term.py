@@ -16,6 +16,7 @@ from cloudflare_ops.budget import Budget
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census
 from cloudflare_ops.dns import Dns
+from cloudflare_ops.foresight import Foresight
 from cloudflare_ops.transport import Transport
 from cloudflare_ops.tunnel import Tunnel
 from controller.background import Work
@@ -91,7 +92,7 @@ class Term:
 
     def writers(self) -> tuple[Work, ...]:
         """What has to run for anything to be written to Cloudflare."""
-        return (self.client.run, self._dns.run, self._tunnel.run)
+        return (self.client.run, self._dns.run, self._tunnel.run, self._tunnel.read_ahead)
 
     def look_over(self) -> None:
         """Put every session that has something to do into the queue, soon."""
@@ -150,13 +151,21 @@ class Term:
         )
 
     def _make_world(self) -> World:
-        profile, base = self._settings.profile, self._base
-        self._dns = Dns(self.client, profile, living=base.living, census=self.census, now=base.now)
+        profile, base, foresight = self._settings.profile, self._base, Foresight()
+        self._dns = Dns(
+            self.client,
+            profile,
+            living=base.living,
+            foresight=foresight,
+            census=self.census,
+            now=base.now,
+        )
         self._tunnel = Tunnel(
             self.client,
             profile,
             claim=self._dns.claim,
             living=base.living,
+            foresight=foresight,
             census=self.census,
             now=base.now,
             on_overwrite=self._overwritten,

@@ -10,6 +10,7 @@ from cloudflare_ops.budget import SIZE, Budget
 from cloudflare_ops.client import TIME_LIMIT, Client
 from cloudflare_ops.coalesce import Census
 from cloudflare_ops.dns import Dns
+from cloudflare_ops.foresight import Foresight
 from cloudflare_ops.transport import Transport
 from cloudflare_ops.tunnel import Tunnel
 from fsm.desired import TunnelRule
@@ -57,7 +58,7 @@ class Operator:
 
 
 def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", **options: Any) -> Operator:
-    """`options` are those of the client and of `Dns`."""
+    """`options` are those of the client and of `Dns`; `is_ahead` lets the document be read beside a lone post."""
     size, limit = options.pop("budget", SIZE), options.pop("limit", TIME_LIMIT)
     slept = [0.0]
 
@@ -85,12 +86,15 @@ def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", 
         budget=Budget(clock, size=size),
         limit=limit,
     )
-    dns = Dns(client, PROFILE, living=living, census=census, now=clock, **options)
+    foresight = Foresight()
+    told = foresight if options.pop("is_ahead", False) else Foresight()
+    dns = Dns(client, PROFILE, living=living, foresight=told, census=census, now=clock, **options)
     document = Tunnel(
         client,
         PROFILE,
         claim=dns.claim,
         living=living,
+        foresight=foresight,
         census=census,
         now=clock,
         on_overwrite=lambda read, wrote: operator.overwrites.append((read, wrote)),
@@ -103,7 +107,8 @@ def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", 
 async def running(transport: Transport, **options: Any) -> AsyncIterator[Operator]:
     """An operator whose writers and probes run until the end of the block."""
     operator = make(transport, **options)
-    tasks = [asyncio.create_task(part.run()) for part in (operator.client, operator.dns, operator.tunnel)]
+    works = (operator.client.run, operator.dns.run, operator.tunnel.run, operator.tunnel.read_ahead)
+    tasks = [asyncio.create_task(work()) for work in works]
     try:
         yield operator
     finally:
