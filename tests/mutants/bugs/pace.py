@@ -4,6 +4,17 @@ from tests.mutants.mutant import Edit, Mutant
 
 BUGS = (
     Mutant(
+        "a rename moves on by itself",
+        "a session says that its new hostname has a record before it is there",
+        (
+            Edit(
+                "fsm/record.py",
+                "    return replace(_cleared(record), hostname=hostname,",
+                "    return replace(_cleared(record), state=State.DNS_CREATED, hostname=hostname,",
+            ),
+        ),
+    ),
+    Mutant(
         "backoff lost on restart",
         "each new leader begins to try at once, and counts from nothing",
         (

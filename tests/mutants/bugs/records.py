@@ -19,6 +19,17 @@ BUGS = (
         ),
     ),
     Mutant(
+        "the annotations of others are lost",
+        "what the router notes on its Pod is gone with our next state",
+        (
+            Edit(
+                "k8s/annotation.py",
+                "    return [uid, *tests, *adds, *removes]",
+                '    return [uid, *tests, {"op": "add", "path": _MAP, "value": wanted}]',
+            ),
+        ),
+    ),
+    Mutant(
         "a copied record counts",
         "a Pod that was made from a copy believes what another one achieved",
         (Edit("fsm/codec.py", "((_VERSION, VERSION), (_POD_UID, pod_uid))", "((_VERSION, VERSION),)"),),

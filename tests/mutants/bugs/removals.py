@@ -35,6 +35,17 @@ BUGS = (
         ),
     ),
     Mutant(
+        "the proof of a record's removal never gets old",
+        "a session that came back while Cloudflare was slow loses its record",
+        (
+            Edit(
+                "cloudflare_ops/dns.py",
+                "        before = math.inf if kind == POSTS else self._zone.ended + MAX_AGE",
+                "        before = math.inf",
+            ),
+        ),
+    ),
+    Mutant(
         "sweep on one sighting",
         "what one look missed is removed",
         (

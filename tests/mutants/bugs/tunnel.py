@@ -4,6 +4,11 @@ from tests.mutants.mutant import Edit, Mutant
 
 BUGS = (
     Mutant(
+        "the record's own rule is foreign",
+        "a session whose rule points at the former service is in conflict with itself, and leaves the rule behind",
+        (Edit("cloudflare_ops/ingress.py", "rule != wanted and rule not in recorded", "rule != wanted"),),
+    ),
+    Mutant(
         "version jump ignored",
         "a foreign edit that was overwritten is never reported",
         (Edit("cloudflare_ops/tunnel.py", "<= read.version + 1:", "<= read.version + 1000:"),),

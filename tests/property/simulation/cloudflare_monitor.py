@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from cloudflare_ops import ownership
-from cloudflare_ops.ingress import catches
+from cloudflare_ops.ingress import plain
 from cloudflare_ops.transport import Reply
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.envelope import Request
 from sandbox.cloudflare.tunnels import Tunnel
-from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes, rules_of, rules_of_document
+from tests.property.simulation.eyes import WINDOW, Eyes, rules_of_document
 
 DOCUMENT_AGE = 2.0 + 0.5  # seconds from the end of a read to the write: the product's limit and one way
+PROOF = 2.0 + 0.01  # seconds from the question whether a session lives to the send of the removal
 BUDGET_WINDOW = 300.0  # seconds
 WRITES_A_MINUTE = 90  # of one replica, whatever goes wrong: an endless loop makes hundreds
 
@@ -65,7 +66,7 @@ class CloudflareMonitor(Eyes):
         self.reading[replica] = request.method == "GET" and request.path.endswith("/configurations")
         if request.method == "GET":
             return now
-        self.writes += 1
+        self.writes[f"{request.method} {','.join(request.body)}"] += 1
         written = _recent(self._written[replica], now, 60.0)
         self.most_writes = max(self.most_writes, written)
         self.must(written <= WRITES_A_MINUTE, f"replica {replica} sent {written} writes to Cloudflare in a minute")
@@ -79,7 +80,13 @@ class CloudflareMonitor(Eyes):
                 self._check_edit(replica, request.body["config"])
             else:
                 self.must(len(request.body) == 1, f"replica {replica} mixes {sorted(request.body)} in one batch")
+                self._check_deletes(replica, request.body.get("deletes", ()))
         return now
+
+    def _check_deletes(self, replica: int, deletes: Any) -> None:
+        known = {record["id"]: record["name"] for record in self.world.records.all()}
+        for name in filter(None, (known.get(entry["id"]) for entry in deletes)):
+            self.check_asked(replica, hash_of_hostname(name) or "", name, PROOF)
 
     def _note_own(self, replica: int, request: Request) -> None:
         """The names that a write is about: what was seen of them before proves nothing afterwards."""
@@ -106,6 +113,7 @@ class CloudflareMonitor(Eyes):
 
     def cloudflare_answered(self, replica: int, request: Request, reply: Reply, asked: float) -> None:
         """A replica got this."""
+        self.must(reply.status != 429, f"replica {replica} used up the token's own limit")
         if reply.status != 200:
             return
         result: Any = reply.body
@@ -115,12 +123,21 @@ class CloudflareMonitor(Eyes):
             if request.method == "PUT" and version > self._reads[replica][-1].version + 1:
                 self.jumps[replica] += 1
             self._reads[replica].append(Read(self.now(), config, version))
-            self.show(replica, "rule", asked, [rule.get("hostname") for rule in rules_of_document(config)])
+            service = self.settings[replica].router_service_url
+            rules = rules_of_document(config)
+            right = {own.hostname for own in map(plain, rules) if own and own.service == service}
+            self.show(replica, "rule", asked, sorted(right - self.hidden(rules)))
         elif isinstance(result, list):
-            self.show(replica, "dns", asked, [record["name"] for record in result])
+            self._show_records(replica, result, asked)
         elif request.method == "POST":
-            there = [*(result.get("posts") or ()), *(result.get("patches") or ())]
-            self.show(replica, "dns", asked, [record["name"] for record in there])
+            self._show_records(replica, [*(result.get("posts") or ()), *(result.get("patches") or ())], asked)
+
+    def _show_records(self, replica: int, records: list[Any], asked: float) -> None:
+        """Those that are as the replica wants them: one without its proxy leads nowhere."""
+        settings = self.settings[replica]
+        right = {"type": "CNAME", "content": settings.profile.tunnel_target, "proxied": True, "ttl": 1}
+        right |= {"comment": ownership.render(settings.owner_id)}
+        self.show(replica, "dns", asked, [record["name"] for record in records if right.items() <= record.items()])
 
     def _check_edit(self, replica: int, config: Any) -> None:
         """What is sent is a recent read plus our own edit."""
@@ -128,6 +145,11 @@ class CloudflareMonitor(Eyes):
         reads = [read for read in self._reads[replica] if self._handled(replica, read) >= now - DOCUMENT_AGE]
         bases = [read for read in reads if self.foreign_part(read.config) == foreign]
         self.must(bool(bases), f"replica {replica} PUTs a document that is no recent read plus its own edit")
+        # What somebody put a wildcard before is moved when its own session is looked at.
+        hidden = self.hidden(rules_of_document(config)).difference(
+            *(self.hidden(rules_of_document(base.config)) for base in bases)
+        )
+        self.must(not hidden, f"replica {replica} puts {sorted(hidden)} behind a wildcard")
         if bases:
             sent = list(map(repr, rules_of_document(config)))
             for rule in rules_of_document(bases[-1].config):
@@ -141,12 +163,12 @@ class CloudflareMonitor(Eyes):
 
     def _check_rule_removed(self, replica: int, rule: Any, config: Any) -> None:
         host, service = rule["hostname"], rule["service"]
-        if any(other.get("hostname") == host for other in config["ingress"]):
-            return  # it points somewhere else now
         lease = (self.settings[replica].watch_namespace, self.settings[replica].lease_name)
         own = {s.router_service_url for s in self.settings.values() if (s.watch_namespace, s.lease_name) == lease}
         self.must(service in own, f"replica {replica} removes a rule of another instance: {rule}")
-        self.check_dead(replica, hash_of_hostname(host) or "", f"the rule {host}", host)
+        if all(other.get("hostname") != host for other in config["ingress"]):  # else it points somewhere else now
+            self.check_dead(replica, hash_of_hostname(host) or "", f"the rule {host}", host)
+            self.check_asked(replica, hash_of_hostname(host) or "", host, PROOF)
 
     @contextmanager
     def cloudflare_effect(self, replica: int, request: Request) -> Iterator[None]:
@@ -162,7 +184,7 @@ class CloudflareMonitor(Eyes):
         self.tell(f"replica {replica}", _short(request))
         self._check_records(replica, records)
         if tunnel.version != version:
-            self._check_document(replica, tunnel, foreign)
+            self._check_document(tunnel, foreign)
         self.note()
 
     def _check_records(self, replica: int, before: dict[str, Any]) -> None:
@@ -183,20 +205,21 @@ class CloudflareMonitor(Eyes):
         is_marked = ownership.parse(comment) in self.owners(replica) and record["id"] not in self.foreign_records
         is_ours = is_marked and record["content"] == own
         is_adopted = bool(after) and comment == ownership.ORIGINAL_COMMENT
-        since, _ = self.foreign_records.get(record["id"], (LONG_AGO, None))
-        is_old = self.knew_at(replica) - since > WINDOW
-        self.must(is_ours or is_adopted or not is_old, f"replica {replica} {what} the foreign record {name}")
+        is_late = self._is_turned_meanwhile(replica, record["id"])
+        self.must(is_ours or is_adopted or is_late, f"replica {replica} {what} the foreign record {name}")
         session = hash_of_hostname(name)
         if not after and session:
             self.check_dead(replica, session, f"the record {name}", name)
 
-    def _check_document(self, replica: int, tunnel: Tunnel, foreign: str) -> None:
-        after = rules_of(tunnel)
-        for place, rule in enumerate(after):
-            if not self.is_foreign_rule(rule):
-                shadows = [wide for wide in after[:place] if "*" in str(wide.get("hostname") or "*")]
-                hidden = any(catches(wide.get("hostname"), rule["hostname"]) for wide in shadows)
-                self.must(not hidden, f"replica {replica} put {rule['hostname']} behind a wildcard")
+    def _is_turned_meanwhile(self, replica: int, record: str) -> bool:
+        """Writes go by id, without a precondition: who makes our record their own in these seconds may lose it."""
+        if record not in self.turned_records or self.knew_at(replica) - self.foreign_records[record][0] > WINDOW:
+            return False
+        self.turned_records.discard(record)
+        del self.foreign_records[record]
+        return True
+
+    def _check_document(self, tunnel: Tunnel, foreign: str) -> None:
         if self.foreign_part(tunnel.config) != foreign:
             # Cloudflare has no precondition: an edit between read and write is lost, and has to be reported.
             self.lost_edits += 1

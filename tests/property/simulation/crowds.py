@@ -65,6 +65,20 @@ def _blind(sim: Simulation) -> None:
     sim.troubles.blind.discard(blind)
 
 
+def _misled(sim: Simulation) -> None:
+    for replica in sim.alive():
+        sim.kill(replica)
+    misled = len(sim.replicas)
+    sim.monitor.tell("fate", f"replica {misled} will be told of no Pod by its selector")
+    sim.troubles.misled.add(misled)
+    sim.may_hold.add(misled)
+    sim.start()
+    sim.run(TRAPPED)
+    sim.terminate(sim.replicas[misled])
+    sim.run(5.0)
+    sim.start()
+
+
 def _all_missed(sim: Simulation) -> None:
     """Nobody sees that the whole crowd goes: held until a person asks (`ending`)."""
     for replica in sim.alive():
@@ -82,5 +96,6 @@ TRAPS: Mapping[str, Callable[[Simulation], None]] = {
     "a namespace without Pods": _nowhere,
     "a selector that matches nothing": _started_with(POD_LABEL_SELECTOR="app=nobody"),
     "no right to list Pods": _blind,
+    "lists that tell of nobody": _misled,
     "everything missed": _all_missed,
 }

@@ -67,10 +67,12 @@ def _waiting(sim: Simulation) -> set[str]:
     }
 
 
-def waits_for_room(sim: Simulation) -> bool:
-    """Whether a session waits for room in a full zone: it has to try."""
-    told = [_record_of(pod).get("last-error", "") for _, pod in sim.monitor.pods()]
-    return _is_full(sim) and any(error.startswith("RecordQuotaExceeded") for error in told)
+def tries_for_room(sim: Simulation) -> tuple[str, ...]:
+    """How the writes begin of those who wait for room in a full zone: they have to try."""
+    pods = [pod for _, pod in sim.monitor.pods() if _record_of(pod).get("last-error", "").startswith("RecordQuota")]
+    paths = [f"{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}" for pod in pods]
+    tries = ("POST posts", "POST /apis/events", "PATCH /apis/events", *(f"PATCH /api/v1/namespaces/{p}" for p in paths))
+    return tries if _is_full(sim) and pods else ()
 
 
 def _is_full(sim: Simulation) -> bool:
@@ -131,10 +133,18 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
                 or record in stranded
                 for record in sim.world.records.at(own.hostname)
             )
-            is_former = own.service in sim.former_services
             is_wanted = session in live and own.hostname == sim.hostname_of(session)
-            if is_wanted or not (is_claimed or is_former):
+            is_unknown = own.service in sim.former_services and not _is_known(sim, session, own.service)
+            if is_wanted or not (is_claimed or is_unknown):
                 yield "rule", own.hostname, session
+
+
+def _is_known(sim: Simulation, session: str, service: str) -> bool:
+    """Whether somebody who runs was there when the session's last Pod went, and its record named this service: a rule
+    itself carries no mark."""
+    gone = sim.monitor.had_pod.get(session, 0.0)
+    is_witnessed = any(sim.monitor.begun[replica.number] < gone for replica in sim.alive())
+    return is_witnessed and service in sim.monitor.services[session]
 
 
 def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:
@@ -172,6 +182,8 @@ def _spoilt(sim: Simulation, session: str) -> Iterator[Any]:
     for rule in wanted.rules:
         found = [it for it in sim.monitor.rules() if it.get("hostname") == rule.hostname]
         yield from (it for it in found if it != {"hostname": rule.hostname, "service": rule.service})
+    hidden = sim.monitor.hidden(sim.monitor.rules())
+    yield from (rule for rule in wanted.rules if rule.hostname in hidden)
     for route in wanted.routes:
         it, labels = routes[route.name], route.manifest["metadata"]["labels"]
         if it["spec"] != route.manifest["spec"] or labels.items() - it["metadata"]["labels"].items():
@@ -192,7 +204,8 @@ def _problems_of(sim: Simulation, session: str) -> set[str]:
         problems.add("RecordConflict")
     rules = [plain(rule) for rule in sim.monitor.rules() if rule.get("hostname") == name]
     services = {rule.service if rule else FOREIGN_SERVICE for rule in rules}
-    if services & {FOREIGN_SERVICE, *sim.former_services}:
+    # A rule carries no mark: one of a former service is known to be ours by the record alone.
+    if services & {FOREIGN_SERVICE, *(sim.former_services - sim.monitor.services[session])}:
         problems.add("RuleConflict")
     wanted = desired(session, sim.profile_of(session))
     if any(route.name in sim.monitor.foreign_routes for route in wanted.routes):

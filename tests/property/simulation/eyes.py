@@ -5,15 +5,18 @@ every step. `story` is what happened, for people.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from cloudflare_ops.ingress import plain
 from controller.settings import Settings
 from fsm.desired import desired
-from fsm.session import HASH_LABEL, Profile, hash_of_hostname
+from fsm.session import HASH_LABEL, PREFIX, Profile, hash_of_hostname
 from sandbox.cloudflare.tunnels import Tunnel
 from sandbox.cloudflare.world import World
 from sandbox.kubernetes.api import Api
@@ -47,16 +50,21 @@ class Eyes:
         self.story: list[str] = []
         self.counts: Counter[str] = Counter()
         self.foreign_records: dict[str, tuple[float, Any]] = {}
+        self.turned_records: set[str] = set()  # ids of those that were ours once, and whose id we may still hold
         self.foreign_routes: dict[str, tuple[float, Any]] = {}
         self.paused: dict[int, Pause] = {}  # by replica: the last one
         self.renewed: dict[int, float] = {}  # by replica: when it got the Lease or renewed it, as the API server saw it
         self.begun: dict[int, float] = {}
+        self.led: defaultdict[int, list[float]] = defaultdict(list)  # by replica: when its terms began
+        self.asked: dict[tuple[int, str], float] = {}  # (replica, session) -> when it last asked whether that lives
+        self.route_written: dict[tuple[str, str], float] = {}  # (name, version) -> when it became so
         self.is_forced = False  # whether a person ever asked for a sweep without grace
-        self.writes = 0
+        self.writes: Counter[str] = Counter()  # requests that could change anything but a Lease, by what they are
         self.there: dict[tuple[str, str], float] = {}
         self.live_since: dict[str, float] = {}
         self.born: dict[str, float] = {}
         self.had_pod: dict[str, float] = {}
+        self.services: defaultdict[str, set[str]] = defaultdict(set)  # what the records of its newest Pods name
         # (replica, part, name) -> when the newest request was sent that showed it there, and the newest write of it
         self.shown: dict[tuple[int, str, str], float] = {}
         self.wrote: dict[tuple[int, str, str], float] = {}
@@ -88,18 +96,25 @@ class Eyes:
         now = self.now()
         there = {("dns", str(record["name"])): repr(record) for record in self.world.records.all()}
         there |= {("rule", str(rule.get("hostname"))): repr(rule) for rule in self.all_rules()}
-        there |= {("route", name): "" for name in self.routes()}
+        routes = self.routes()
+        there |= {("route", name): "" for name in routes}
+        for name, route in routes.items():
+            self.route_written.setdefault((name, route["metadata"]["resourceVersion"]), now)
         for key, text in there.items():
             self.there[key] = now
             if self.since.get(key, (now, ""))[1] != text:
                 self.since[key] = (now, text)
         # What somebody has marred is lost until it is mended, however long nobody was there to see it.
         marred = {("dns", str(record["name"])) for record in self.world.records.all() if not record["proxied"]}
+        marred |= {("rule", host) for tunnel in self.world.tunnels.values() for host in self.hidden(rules_of(tunnel))}
         self.since = {key: since for key, since in self.since.items() if key in there.keys() - marred}
         pods = self.pods()
         for session, pod in pods:
             self.born.setdefault(pod["metadata"]["uid"], now)
             self.had_pod[session] = now
+        for session, here in groupby(sorted(pods, key=itemgetter(0)), key=itemgetter(0)):
+            services = ((pod["metadata"].get("annotations") or {}).get(PREFIX + "service") for _, pod in here)
+            self.services[session] = set(filter(None, services))
         live = {session for session, pod in pods if not pod["metadata"].get("deletionTimestamp")}
         self.live_since = {session: self.live_since.get(session, now) for session in live}
 
@@ -161,6 +176,14 @@ class Eyes:
         services = {settings.router_service_url for settings in self.settings.values()}
         return own is None or not hash_of_hostname(own.hostname) or own.service not in services
 
+    def hidden(self, rules: list[dict[str, Any]]) -> frozenset[str]:
+        """The hostnames of rules of ours that are never reached, because a wider one catches their requests first."""
+        return frozenset(
+            str(rule["hostname"])
+            for place, rule in enumerate(rules)
+            if not self.is_foreign_rule(rule) and any(_catches(wide, rule["hostname"]) for wide in rules[:place])
+        )
+
     def knew_at(self, replica: int) -> float:
         """Until when a replica can have seen what the effect of this moment rests on: until it sent that.
 
@@ -182,14 +205,25 @@ class Eyes:
         self.note()  # a Pod that is still going may have been so for long, while nothing changed
         # Who was not there when a Pod went (whenever that was) only has the sweep's word, which takes its time.
         is_witness = self.had_pod.get(session, LONG_AGO) >= self.begun[replica] or self.is_forced
-        is_patient = self.now() - self.begun[replica] > GRACE
+        term = max((at for at in self.led[replica] if at <= self.knew_at(replica)), default=self.begun[replica])
+        is_patient = self.now() - term > GRACE
         self.must(is_witness or is_patient, f"replica {replica} removed {what}, an orphan, without the grace")
+
+    def check_asked(self, replica: int, session: str, name: str, limit: float) -> None:
+        """What goes for want of a Pod goes within `limit` seconds of the question to the API server whether there is
+        one."""
+        if name in _names(session, self.settings[replica].profile) and not self.is_on_its_way(replica):
+            ago = self.now() - self.asked.get((replica, session), LONG_AGO)
+            self.must(ago <= limit, f"replica {replica} removes {name} {min(ago, 9999):.2f} s after it asked who lives")
 
     def must(self, holds: bool, otherwise: str) -> None:
         """Remember a violation."""
         if not holds:
             self.violations.append(f"{self.now() - 1000:.2f} s: {otherwise}")
             self.tell("VIOLATION", otherwise)
+
+
+wanted_of = lru_cache(maxsize=None)(desired)
 
 
 def rules_of(tunnel: Tunnel) -> list[dict[str, Any]]:
@@ -202,11 +236,16 @@ def rules_of_document(config: Any) -> list[dict[str, Any]]:
     return list((config or {}).get("ingress") or ())
 
 
+def _catches(wide: dict[str, Any], hostname: str) -> bool:
+    pattern = str(wide.get("hostname") or "*")
+    return pattern == "*" or (pattern.startswith("*.") and hostname.endswith(pattern[1:]))
+
+
 def _is_of(settings: Settings, session: str) -> bool:
     """Whether the session belongs to the instance with these settings."""
     return (settings.router_service_url == NEIGHBOUR_SERVICE) == (session == NEIGHBOUR)
 
 
 def _names(session: str, profile: Profile) -> set[str]:
-    wanted = desired(session, profile)
+    wanted = wanted_of(session, profile)
     return {wanted.hostname, *(route.name for route in wanted.routes)}

@@ -16,9 +16,21 @@ WATCHED = 400  # handfuls of callbacks: more than a session needs to become Read
 OVER = 25.0  # seconds: the lease of who stopped has run out, and another one has used it
 
 
+def _meanwhile(sim: Simulation, seconds: float) -> None:
+    """Time passes, and in the middle of it a session comes or goes, or somebody does something: who is stopped, cut off
+    or deaf goes on in another world than it knew."""
+    sim.run(seconds / 2)
+    session, dice = sim.random.choice(sim.cast), sim.random.random()
+    if dice < 0.6:
+        sim.turn(session)
+    elif dice < 0.8:
+        PEOPLE[sim.random.choice(sorted(PEOPLE))](sim, session)
+    sim.run(seconds / 2)
+
+
 def _killed(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.kill(replica)
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.start(is_neighbour=replica.is_neighbour)
 
 
@@ -29,7 +41,7 @@ def _paused(sim: Simulation, replica: Replica, pause: float) -> None:
 
 def _rolled(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.terminate(replica)
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.start(is_neighbour=replica.is_neighbour)
 
 
@@ -37,7 +49,7 @@ def _cut_off(service: str) -> Callable[[Simulation, Replica, float], None]:
     def cut(sim: Simulation, replica: Replica, pause: float) -> None:
         sim.monitor.tell("fate", f"replica {replica.number} cannot reach {service}")
         sim.network.cut.add((replica.number, service))
-        sim.run(pause)
+        _meanwhile(sim, pause)
         sim.network.cut.discard((replica.number, service))
 
     return cut
@@ -46,16 +58,17 @@ def _cut_off(service: str) -> Callable[[Simulation, Replica, float], None]:
 def _deafened(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.monitor.tell("fate", f"replica {replica.number} hears nothing (its watches are half open)")
     sim.troubles.silent.add(replica.number)
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.troubles.silent.discard(replica.number)
 
 
 def _taken_over_deaf(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.monitor.tell("fate", "nobody hears anything, and who leads is killed")
     sim.troubles.silent.update(other.number for other in sim.replicas)
-    sim.run(min(pause, 16.0))
-    sim.kill(replica)
-    sim.run(pause)
+    _meanwhile(sim, min(pause, 16.0))
+    leader = sim.monitor.holder(replica.number)
+    sim.kill(sim.replicas[leader] if leader >= 0 and sim.replicas[leader].is_alive else replica)
+    _meanwhile(sim, pause)
     sim.troubles.silent.clear()
     sim.start(is_neighbour=replica.is_neighbour)
 
@@ -64,7 +77,7 @@ def _blinded(sim: Simulation, replica: Replica, pause: float) -> None:
     sim.monitor.tell("fate", f"replica {replica.number} may not list Pods any more, and its watches break")
     sim.troubles.blind.add(replica.number)
     sim.troubles.generation += 1
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.troubles.blind.discard(replica.number)
 
 
@@ -86,7 +99,7 @@ def stop_for(sim: Simulation, replica: Replica, seconds: float) -> None:
         sim.kill(replica)
     else:
         sim.pause(replica)
-        sim.run(seconds)
+        _meanwhile(sim, seconds)
         sim.resume(replica)
 
 
@@ -103,7 +116,7 @@ def stop_at(sim: Simulation, session: str, state: str, steps: int, *, is_killed:
         (sim.kill if is_killed else sim.pause)(replica)
     sim.start()
     if not is_killed:
-        sim.run(OVER)
+        _meanwhile(sim, OVER)
         for replica in stopped:
             sim.resume(replica)
 
@@ -111,13 +124,13 @@ def stop_at(sim: Simulation, session: str, state: str, steps: int, *, is_killed:
 def _slowed(sim: Simulation, service: str, session: str, pause: float) -> None:
     PRELUDES[f"{service} is slow"](sim, [])
     sim.turn(session)
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.network.slow.clear()
 
 
 def _revoked(sim: Simulation, service: str, session: str, pause: float) -> None:
     PRELUDES["the token is revoked"](sim, [])
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.network.is_revoked = False
     sim.monitor.tell("fate", "the token is good again")
 
@@ -125,7 +138,7 @@ def _revoked(sim: Simulation, service: str, session: str, pause: float) -> None:
 def _down(sim: Simulation, service: str, session: str, pause: float) -> None:
     sim.monitor.tell("fate", f"{service} is down")
     sim.network.down.add(service)
-    sim.run(pause)
+    _meanwhile(sim, pause)
     sim.network.down.discard(service)
     sim.monitor.tell("fate", f"{service} is back")
 
@@ -196,6 +209,7 @@ def _record_and_pod(sim: Simulation, session: str) -> None:
 
 PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
     "writes the tunnel": lambda sim, _: sim.write_tunnel(),
+    "rearranges the tunnel": lambda sim, _: sim.rearrange_tunnel(),
     "resets the tunnel": lambda sim, _: sim.write_tunnel(reset=True),
     "takes a session's rule": lambda sim, session: sim.write_tunnel(session=session),
     "makes a rule with a path": lambda sim, session: sim.write_tunnel(session=session, path="^/x"),
@@ -204,6 +218,7 @@ PEOPLE: Mapping[str, Callable[[Simulation, str], None]] = {
     "deletes a record and its Pod": _record_and_pod,
     "makes a foreign record": lambda sim, session: sim.make_foreign_record(session),
     "makes a record that looks like ours": lambda sim, session: sim.make_lookalike(session),
+    "turns a record into their own": lambda sim, session: sim.turn_record(session),
     "takes foreign records away": lambda sim, _: sim.remove_foreign_records(),
     "switches a proxy off": lambda sim, session: sim.dim_record(session),
     "deletes a route": lambda sim, session: sim.spoil_route(session, remove=True),

@@ -9,10 +9,12 @@ from functools import partial
 from typing import Any
 
 from fsm.errors import TransientError
+from fsm.session import HASH_LABEL
 from k8s import errors
 from k8s.client import JSON, Object, Query
 from sandbox.kubernetes.api import Api
 from sandbox.kubernetes.requests import Request, Response, Stream
+from tests.property.simulation.eyes import LONG_AGO
 from tests.property.simulation.loop import REPLICA, copied
 from tests.property.simulation.monitor import Monitor
 from tests.property.simulation.network import Fault, FaultyError, LostError, Network
@@ -28,6 +30,7 @@ class WatchTroubles:
         self.generation = 0  # grows when every open watch is cut
         self.silent: set[int] = set()  # replicas whose watches say nothing (half-open)
         self.blind: set[int] = set()  # replicas that may not list or watch Pods any more
+        self.misled: set[int] = set()  # replicas whose lists and watches by the selector are of nobody
         self.delay = 0.0  # seconds before an event is told
         self.are_events_lost = False  # whether the answer to an Event that is posted never comes
         self.are_routes_lost = False  # whether no write of a route arrives
@@ -59,7 +62,7 @@ class SimulatedKube:
     ) -> Object:
         headers = {"accept": accept, "content-type": content_type or JSON, "user-agent": "operator/1"}
         raw = b"" if body is None else json.dumps(body).encode()
-        request = Request(method, path, dict(query), headers, raw)
+        request = Request(method, path, self._asked(path, query), headers, raw)
         replica = REPLICA.get()
         asked = self._monitor.kube_asked(replica, request)
         try:
@@ -79,6 +82,14 @@ class SimulatedKube:
         self._monitor.kube_answered(replica, request, told, asked)
         return told
 
+    def _asked(self, path: str, query: Query) -> dict[str, str]:
+        """A selector that matches nothing, in place of the settings' own, for those that are told too little."""
+        asked = dict(query)
+        is_live_read = HASH_LABEL in asked.get("labelSelector", "")
+        if REPLICA.get() in self._troubles.misled and path.endswith("/pods") and not is_live_read:
+            asked["labelSelector"] = "app=nobody"
+        return asked
+
     def _effect(self, replica: int, request: Request) -> Response | Stream:
         if replica in self._troubles.blind and request.method == "GET" and request.path.endswith("/pods"):
             return Response(403, {"message": "the operator cannot list pods"})
@@ -89,8 +100,8 @@ class SimulatedKube:
     async def stream(
         self, path: str, *, query: Query = (), accept: str = JSON, idle: float
     ) -> AsyncGenerator[AsyncIterator[Object], None]:
-        request = Request("GET", path, dict(query), {"accept": accept})
-        generation, replica = self._troubles.generation, REPLICA.get()
+        request = Request("GET", path, self._asked(path, query), {"accept": accept})
+        generation, replica, asked = self._troubles.generation, REPLICA.get(), asyncio.get_running_loop().time()
         try:
             answer = await self._network.exchange("kube", lambda: self._effect(replica, request))
         except (LostError, FaultyError):
@@ -98,12 +109,16 @@ class SimulatedKube:
         if isinstance(answer, Response):
             raise errors.of_answer(errors.Answer("GET", path, answer.status, body=_body(answer)))
         try:
-            async with aclosing(self._events(path, answer, generation, idle)) as events:
+            initial = asked if "sendInitialEvents" in request.query else None
+            async with aclosing(self._events(path, answer, generation, idle, initial)) as events:
                 yield events
         finally:
             self._api.leave(answer)
 
-    async def _events(self, path: str, stream: Stream, generation: int, idle: float) -> AsyncGenerator[Object, None]:
+    async def _events(
+        self, path: str, stream: Stream, generation: int, idle: float, initial: float | None
+    ) -> AsyncGenerator[Object, None]:
+        """`initial` is when a list was asked for that the first events are, up to a bookmark."""
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
         stream.watch.wake = wake.set
@@ -116,7 +131,8 @@ class SimulatedKube:
                 for event in stream.watch.take():
                     for told in await self._told(event):
                         heard = loop.time()
-                        self._monitor.kube_told(REPLICA.get(), path, told)
+                        initial = None if told["type"] == "BOOKMARK" else initial
+                        self._monitor.kube_told(REPLICA.get(), path, told, LONG_AGO if initial is None else initial)
                         yield told
                 if stream.watch.is_over:
                     return

@@ -3,17 +3,20 @@
 Part of `monitor`; called by `kube.SimulatedKube`.
 """
 
+import re
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fsm.desired import desired
-from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_route
+from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_route
 from sandbox.kubernetes.requests import Request
-from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes
+from tests.property.simulation.eyes import LONG_AGO, Eyes, wanted_of
 
+PROOF = 5.0 + 0.01  # seconds from the question whether a session lives to the send of the removal
+_WHO = re.compile(rf"{re.escape(HASH_LABEL)} in \((.*)\)")  # who is asked for by hash: the proof of a removal
 PATCHES_A_MINUTE = 40  # of one Pod's record: an endless loop makes hundreds
+EVENTS_A_MINUTE = 100  # of one replica, about all sessions
 LATEST = 90.0  # seconds between a loss and the word of it: a look, a stale answer, a slow write
 LOOKED_UP = (
     700.0  # seconds from a lost reply to the end of the tries to look it up: the budget may hold each for minutes
@@ -22,6 +25,19 @@ _LOST = {"DnsRecordLost": "dns", "TunnelRuleLost": "rule"}
 
 # How many of record, rule and routes a state says are there; the last state says that all were seen at once.
 _PROMISED = {"TearingDown": 0, "Pending": 0, "DnsCreated": 1, "TunnelRuleAdded": 2, "RoutesCreated": 3, "Ready": 4}
+# The moves there are, in these words and not in those of `fsm.table`: trigger, from where, to where.
+_MOVES = {
+    "record_exists": ("Pending", "DnsCreated"),
+    "rule_exists": ("DnsCreated", "TunnelRuleAdded"),
+    "routes_exist": ("TunnelRuleAdded", "RoutesCreated"),
+    "verified": ("RoutesCreated", "Ready"),
+    "record_lost": ("DnsCreated TunnelRuleAdded RoutesCreated Ready", "Pending"),
+    "rule_lost": ("TunnelRuleAdded RoutesCreated Ready", "DnsCreated"),
+    "routes_lost": ("RoutesCreated Ready", "TunnelRuleAdded"),
+    "renamed": ("DnsCreated TunnelRuleAdded RoutesCreated Ready", "Pending"),
+    "deleted": ("Pending DnsCreated TunnelRuleAdded RoutesCreated Ready", "TearingDown"),
+    "revived": ("TearingDown", "Pending"),
+}
 
 
 class KubeMonitor(Eyes):
@@ -34,23 +50,48 @@ class KubeMonitor(Eyes):
         self._records: dict[str, dict[str, str]] = {}  # by uid, since a hand was last at it
         self._vouched: dict[str, int] = {}  # by uid: so many parts are there because a hand wrote so
         self._told: dict[str, str] = {}
+        # By replica and uid: where it moved the record to. Several moves may be written at once.
+        self._moved: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
         self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
+        self._asked_of: defaultdict[tuple[int, str], deque[float]] = defaultdict(deque)
 
     def hand_edited(self, uid: str, state: str) -> None:
         """A person changed the record of this Pod, which says this state now: revisions start anew."""
         self._records.pop(uid, None)
         self._vouched[uid] = _PROMISED.get(state, 0)
 
+    def moved(self, replica: int, uid: str, trigger: str, former: str, state: str) -> None:
+        """A replica moves the record of a Pod, which it has not written yet."""
+        sources, to = _MOVES[trigger]
+        self.must(former in sources.split() and state == to, f"{trigger} led from {former} to {state}")
+        self._moved[replica, uid].add(state)
+
     def kube_asked(self, replica: int, request: Request) -> float:
         """A replica is about to send this; the time."""
         if request.method != "GET" and "/leases" not in request.path:
-            self.writes += 1
+            self.writes[f"{request.method} {request.path}"] += 1
+            self._check_rate(replica, request)
             self._note_write(replica, request)
+        elif request.path.endswith("/pods") and "continue" not in request.query:
+            who = _WHO.fullmatch(request.query.get("labelSelector", ""))
+            self.asked |= {(replica, session): self.now() for session in (who[1].split(",") if who else ())}
         return self.now()
+
+    def _check_rate(self, replica: int, request: Request) -> None:
+        """What is refused counts, too: an endless loop asks hundreds of times."""
+        asked = self._asked_of[replica, request.path]
+        asked.append(self.now())
+        while asked[0] < self.now() - 60:
+            asked.popleft()
+        limit = EVENTS_A_MINUTE if request.path.endswith("/events") else PATCHES_A_MINUTE
+        self.must(len(asked) <= limit, f"replica {replica} sent {len(asked)} {request.method} {request.path}")
 
     def _note_write(self, replica: int, request: Request) -> None:
         if "/ingressroutes/" in request.path:
-            self.wrote[replica, "route", request.path.rpartition("/")[2]] = self.now()
+            name = request.path.rpartition("/")[2]
+            self.wrote[replica, "route", name] = self.now()
+            if request.method == "DELETE":
+                self.check_asked(replica, hash_of_route(name) or "", name, PROOF)
         if "/pods" in request.path or "/ingressroutes" in request.path:
             # A Pod's patch has its own tests, which a later writer's fail.
             needs = 0.0 if "/pods" in request.path else self.settings[replica].call_limit
@@ -61,13 +102,24 @@ class KubeMonitor(Eyes):
         if "/ingressroutes" in request.path:
             self._show_routes(replica, body.get("items") or [body], asked)
 
-    def kube_told(self, replica: int, path: str, event: Any) -> None:
-        """A replica's watch says this."""
-        if "/ingressroutes" in path and event["type"] != "DELETED":
-            self._show_routes(replica, [event["object"]], self.now())
+    def kube_told(self, replica: int, path: str, event: Any, since: float) -> None:
+        """A replica's watch says this, of which it is known to be so at `since`, or else when it became so."""
+        if "/ingressroutes" in path and event["type"] in ("ADDED", "MODIFIED"):
+            metadata = event["object"]["metadata"]
+            written = self.route_written.get((metadata["name"], metadata["resourceVersion"]), LONG_AGO)
+            self._show_routes(replica, [event["object"]], max(written, since))
 
     def _show_routes(self, replica: int, routes: list[Any], asked: float) -> None:
-        self.show(replica, "route", asked, [route.get("metadata", {}).get("name") for route in routes])
+        """Those that are as the replica wants them."""
+        found = [route for route in routes if "metadata" in route and self._is_right(replica, route)]
+        self.show(replica, "route", asked, [route["metadata"]["name"] for route in found])
+
+    def _is_right(self, replica: int, route: Any) -> bool:
+        metadata, settings = route["metadata"], self.settings[replica]
+        session = hash_of_route(metadata.get("name", ""))
+        wanted = wanted_of(session, settings.profile).routes if session else ()
+        is_ours = (metadata.get("labels") or {}).get(OWNER_LABEL) == settings.owner_id
+        return is_ours and any(w.name == metadata["name"] and w.manifest["spec"] == route["spec"] for w in wanted)
 
     @contextmanager
     def kube_effect(self, replica: int, request: Request) -> Iterator[None]:
@@ -80,14 +132,19 @@ class KubeMonitor(Eyes):
             yield
             if self.lease(replica) != before and self.holder(replica) == replica:
                 self.renewed[replica] = self.now()
+                if not before or before["spec"].get("holderIdentity") != self.lease(replica)["spec"]["holderIdentity"]:
+                    self.led[replica].append(self.now())
             return
         self.note()
         pods = {pod["metadata"]["uid"]: pod for _, pod in self.pods()}
         routes = self.routes()
         yield
-        changed = [(s, pod) for s, pod in self.pods() if pods.get(pod["metadata"]["uid"]) not in (None, pod)]
-        for session, pod in changed:
-            self._check_record(replica, session, pod)
+        now = {pod["metadata"]["uid"]: (session, pod) for session, pod in self.pods()}
+        self.must(now.keys() == pods.keys(), f"replica {replica} made or removed a Pod")
+        for uid, (session, pod) in now.items():
+            if pods.get(uid) not in (None, pod):
+                self.must(_of_others(pods[uid]) == _of_others(pod), f"{session}: more than the record was changed")
+                self._check_record(replica, session, pod)
         self._check_routes(replica, routes)
         self.note()
 
@@ -101,6 +158,9 @@ class KubeMonitor(Eyes):
         self.tell(f"replica {replica}", f"{session} {state} (revision {revision}) {error[:90]}")
         before, self._records[uid] = self._records.get(uid), annotations
         former = before[PREFIX + "state"] if before else ""
+        # A Pod may be going when it is seen for the first time.
+        is_moved = state in ((former,) if former else ("Pending", "TearingDown")) or state in self._moved[replica, uid]
+        self.must(is_moved or uid in self._vouched, f"{session}: {former or 'a new record'} was followed by {state}")
         if before:
             old = int(before[PREFIX + "revision"])
             self.must(int(revision) == old + 1, f"{session}: revision {old} was followed by {revision}")
@@ -115,7 +175,7 @@ class KubeMonitor(Eyes):
 
     def _check_attempts(self, replica: int, session: str, before: Any, after: Any) -> None:
         """The count falls when something else begins, or after a calm time: who forgets it tries without a pause."""
-        wanted = desired(session, self.settings[replica].profile).hostname
+        wanted = wanted_of(session, self.settings[replica].profile).hostname
         is_over = "TearingDown" in (before[PREFIX + "state"], after[PREFIX + "state"])
         is_new = is_over or before[PREFIX + "hostname"] != wanted or before[PREFIX + "state"] == "Ready"
         old, new = before[PREFIX + "attempts"], after[PREFIX + "attempts"]
@@ -146,7 +206,7 @@ class KubeMonitor(Eyes):
         """What a state says was there since the Pod was; who says Ready has seen it since then itself."""
         annotations = pod["metadata"]["annotations"]
         state, hostname = annotations[PREFIX + "state"], annotations[PREFIX + "hostname"]
-        wanted = desired(session, self.settings[replica].profile)
+        wanted = wanted_of(session, self.settings[replica].profile)
         self.must(wanted.hostname == hostname, f"{session} is {state} with the hostname {hostname}")
         born, promised = self.born[pod["metadata"]["uid"]], _PROMISED[state]
         parts = [[("dns", hostname)], [("rule", hostname)], [("route", route.name) for route in wanted.routes]]
@@ -175,9 +235,15 @@ class KubeMonitor(Eyes):
         what, owner = "removed" if is_removed else "changed", labels.get(OWNER_LABEL)
         is_adopted = owner is None and labels.get(MANAGED_BY_LABEL) == MANAGER and not is_removed
         is_ours = owner in self.owners(replica) or is_adopted
-        since, _ = self.foreign_routes.get(name, (LONG_AGO, None))
-        is_old = self.knew_at(replica) - since > WINDOW
-        self.must(is_ours or not is_old, f"replica {replica} {what} the foreign route {name}")
+        self.must(is_ours, f"replica {replica} {what} the foreign route {name}")
         if is_removed and (session := hash_of_route(name)):
             self.tell(f"replica {replica}", f"route {name} removed")
             self.check_dead(replica, session, f"the route {name}", name)
+
+
+def _of_others(pod: Any) -> Any:
+    """What is in a Pod beside our annotations, and what the API server keeps of each write."""
+    metadata = {key: pod["metadata"].get(key) for key in ("name", "labels", "finalizers", "ownerReferences")}
+    annotations = pod["metadata"].get("annotations") or {}
+    foreign = {key: text for key, text in annotations.items() if not key.startswith(PREFIX)}
+    return metadata, foreign, pod.get("spec"), pod.get("status")

@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.property.simulation.names import HASHES
 from tests.property.simulation.network import Fault
 from tests.property.simulation.simulation import Simulation
 
@@ -69,17 +68,17 @@ def _token_revoked(sim: Simulation, _: list[Fault]) -> None:
 
 
 def _records_edited(sim: Simulation, _: list[Fault]) -> None:
-    for session in HASHES:
+    for session in sim.cast:
         sim.edit_record(session, "revision", "9")
 
 
 def _records_wiped(sim: Simulation, _: list[Fault]) -> None:
-    for session in HASHES:
+    for session in sim.cast:
         sim.wipe_record(session)
 
 
 def _routes_changed(sim: Simulation, _: list[Fault]) -> None:
-    for session in HASHES:
+    for session in sim.cast:
         sim.spoil_route(session, remove=sim.random.random() < 0.3)
 
 

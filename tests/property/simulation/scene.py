@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -12,7 +12,7 @@ from cloudflare_ops import ownership
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
 from controller.settings import Settings
 from fsm.desired import desired
-from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, MANAGER, PREFIX, Profile, hash_of_hostname
+from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, MANAGER, PREFIX, Profile, hash_of_hostname, hash_of_route
 from sandbox.cloudflare.world import World
 from sandbox.kubeclient import NAMESPACE
 from sandbox.kubernetes.api import Settings as KubeSettings
@@ -34,6 +34,7 @@ class Scene:
     def __init__(
         self, random: Random, now: Callable[[], float], unix: Callable[[], float], *, watchlist: bool, neighbour: int
     ) -> None:
+        self.random = random
         self.now = now
         self.unix = unix
         self.world = World(zone_name=DOMAIN, quota=QUOTA)
@@ -47,6 +48,7 @@ class Scene:
         self.monitor = Monitor(self.world, self.api, now)
         self.environment = dict(ENVIRONMENT)
         self.neighbour = ENVIRONMENT | dict(NEIGHBOURS[neighbour])
+        self.cast: Sequence[str] = HASHES  # the sessions that may come
         self.former_services: set[str] = set()
         self.intruders = 0  # how many of the next writes of the tunnel are overtaken by a tool
         self._count = 0
@@ -193,6 +195,16 @@ class Scene:
                 self.monitor.tell("person", f"switches the proxy of {record['name']} off")
                 self.world.records.patch(record["id"], {"proxied": False}, NOW)
 
+    def turn_record(self, session: str) -> None:
+        """Somebody makes a session's record their own where it is: the same id, another content and comment."""
+        for record in self.world.records.at(self.hostname_of(session)):
+            if ownership.parse(str(record["comment"])):
+                self.monitor.note()
+                self.monitor.tell("person", f"turns the record {record['name']} into their own")
+                self.world.records.patch(record["id"], {"content": "theirs.example.net", "comment": "theirs"}, NOW)
+                self.monitor.turned_records.add(record["id"])
+                self.monitor.foreign_records[record["id"]] = (self.now(), self.world.records.at(record["name"])[0])
+
     def remove_foreign_records(self) -> None:
         """A person takes the foreign records of sessions' names away again."""
         for _, record in list(self.monitor.foreign_records.values()):
@@ -211,17 +223,37 @@ class Scene:
 
     def write_tunnel(self, *, reset: bool = False, session: str = "", path: str = "") -> None:
         """An infrastructure tool writes the document: its own edit, its whole list, or a rule of a session's name."""
-        self.monitor.note()
         config = json.loads(json.dumps(FOREIGN_TUNNEL if reset else self.world.tunnel.config))
         self._count += 1
         rule = {"hostname": f"tool-{self._count}.{DOMAIN}", "service": "http://tool:80"}
         if session:
             rule = {"hostname": self.hostname_of(session), "service": FOREIGN_SERVICE}
             rule |= {"path": path} if path else {}
-            config["ingress"] = [r for r in config["ingress"] if r.get("hostname") != rule["hostname"]]
+            if not path or self.random.random() < 0.5:  # a rule with a path may stand beside ours
+                config["ingress"] = [r for r in config["ingress"] if r.get("hostname") != rule["hostname"]]
         config["ingress"].insert(0, rule)
+        self._configure(config, f"writes the tunnel: {'reset, ' if reset else ''}{rule}")
+
+    def rearrange_tunnel(self) -> None:
+        """A tool changes what is no rule of a hostname: a wildcard before everything, the order, another field."""
+        config = json.loads(json.dumps(self.world.tunnel.config))
+        self._count += 1
+        match what := self.random.choice(("a wildcard first", "another order", "another field")):
+            case "a wildcard first":
+                config["ingress"].insert(0, {"hostname": f"*.{DOMAIN}", "service": f"http://wide-{self._count}:80"})
+            case "another order":
+                *rules, last = config["ingress"]
+                self.random.shuffle(rules)
+                config["ingress"] = [*rules, last]
+            case _:
+                config["a-field-of-tomorrow"] = {"kept": self._count}
+        self._configure(config, f"writes the tunnel: {what}")
+
+    def _configure(self, config: Any, what: str) -> None:
+        self.monitor.note()
         self.world.tunnel.configure(config, NOW)
-        self.monitor.tell("tool", f"writes the tunnel: {'reset, ' if reset else ''}{rule}")
+        self.monitor.tell("tool", what)
+        self.monitor.note()
 
     def remove_foreign_rules(self) -> None:
         """The tool takes its rules of sessions' names away again."""
@@ -230,9 +262,7 @@ class Scene:
         config["ingress"] = [
             r for r in config["ingress"] if not (foreign(r) and hash_of_hostname(str(r.get("hostname"))))
         ]
-        self.monitor.note()
-        self.world.tunnel.configure(config, NOW)
-        self.monitor.tell("tool", "takes its rules of sessions' names away")
+        self._configure(config, "takes its rules of sessions' names away")
 
     def spoil_route(self, session: str, *, remove: bool) -> None:
         """A person changes or deletes one of a session's routes."""
@@ -258,11 +288,10 @@ class Scene:
 
     def remove_foreign_routes(self) -> None:
         """A person takes the foreign routes of sessions' names away again."""
-        for session in (*HASHES, NEIGHBOUR):
-            path = self._route_path(session)
-            if self.monitor.foreign_routes.pop(path.rpartition("/")[2], None):
-                self.monitor.tell("person", f"takes the foreign route of {session} away")
-                self._kube("DELETE", path, {})
+        for name in [name for name in self.monitor.foreign_routes if hash_of_route(name)]:
+            del self.monitor.foreign_routes[name]
+            self.monitor.tell("person", f"takes the foreign route {name} away")
+            self._kube("DELETE", f"{_routes(NAMESPACE)}/{name}", {})
 
     # What was there before
 
@@ -294,7 +323,7 @@ class Scene:
         self.monitor.foreign_records[made["id"]] = (self.now() if since is None else since, made)
 
     def _route_path(self, session: str) -> str:
-        route = desired(session, self.profile_of(session)).routes[0]
+        route = self.random.choice(desired(session, self.profile_of(session)).routes)
         return f"{_routes(route.namespace)}/{route.name}"
 
     def _pod(self, session: str, name: str) -> Any:

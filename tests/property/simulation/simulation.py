@@ -19,6 +19,8 @@ from controller import reconcile
 from controller.app import Operator
 from controller.settings import Settings
 from fsm import record
+from fsm.orphans import SweepPlan, plan
+from fsm.record import SessionRecord
 from fsm.states import State, Trigger
 from k8s import listing, routes
 from tests.property.simulation import kill_points
@@ -31,7 +33,8 @@ from tests.property.simulation.scene import Scene
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 PAGE = 2  # objects: lists of several pages, which may be cut short between two of them
-RESETS = 0.2  # of the foreign writes between a read and a write: a tool's whole list, without ours
+REARRANGEMENTS = 0.3  # of the foreign writes between a read and a write: a wildcard, another order, another field
+RESETS = 0.2  # of the others: a tool's whole list, without ours
 CONCURRENT_WRITES = 2  # so that some have to wait for their turn, as among a thousand sessions
 
 
@@ -61,6 +64,7 @@ class Simulation(Scene):
         self.troubles = WatchTroubles()
         self.replicas: list[Replica] = []
         self.may_hold: set[int] = set()  # replicas whose identity is wrong: the sweep's brake may trip
+        self.held: set[int] = set()  # replicas whose brake ever held something
         self.has_missed_many = False  # whether any replica's may
         self.moves: Counter[tuple[State, Trigger]] = Counter()
         self.happened: Counter[str] = Counter()  # faults, by kind, but for those of single calls
@@ -70,6 +74,7 @@ class Simulation(Scene):
         for module in (reconcile, routes):
             self._patches.enter_context(patch.object(module, "CONCURRENT_WRITES", CONCURRENT_WRITES))
         self._patches.enter_context(patch("controller.reconcile.move", self._counting(record.move)))
+        self._patches.enter_context(patch("controller.sweep.plan", self._planned))
 
     # Replicas
 
@@ -230,11 +235,21 @@ class Simulation(Scene):
         """Just before a write of the tunnel has its effect."""
         if self.intruders:
             self.intruders -= 1
-            self.write_tunnel(reset=self.random.random() < RESETS)
+            if self.random.random() < REARRANGEMENTS:
+                self.rearrange_tunnel()
+            else:
+                self.write_tunnel(reset=self.random.random() < RESETS)
 
     def _counting(self, move: Any) -> Any:
         def counted(before: Any, trigger: Trigger, *rest: Any, **more: Any) -> Any:
+            moved: SessionRecord = move(before, trigger, *rest, **more)
             self.moves[before.state, trigger] += 1
-            return move(before, trigger, *rest, **more)
+            self.monitor.moved(REPLICA.get(), before.pod_uid, trigger.value, before.state.value, moved.state.value)
+            return moved
 
         return counted
+
+    def _planned(self, *owned: Any, **more: Any) -> SweepPlan:
+        decided = plan(*owned, **more)
+        self.held |= {REPLICA.get()} if decided.held else set()
+        return decided

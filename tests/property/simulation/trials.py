@@ -9,8 +9,8 @@ from fsm.session import PREFIX
 from tests.property.simulation import kill_points
 from tests.property.simulation.fates import HALT_STEPS, PEOPLE, stop_for
 from tests.property.simulation.loop import ReplicaTask
-from tests.property.simulation.names import HASHES
 from tests.property.simulation.network import Fault
+from tests.property.simulation.preludes import PRELUDES
 from tests.property.simulation.simulation import Replica, Simulation
 
 # The awaits at which time can pass between a read of the tunnel and the write that rests on it.
@@ -42,10 +42,18 @@ def _lost(what: str) -> Callable[[Simulation, str, bool], None]:
     return lose
 
 
-SPOILERS = ("deletes a record", "switches a proxy off", "resets the tunnel", "deletes a route", "changes a route")
+SPOILERS = (
+    "deletes a record",
+    "switches a proxy off",
+    "resets the tunnel",
+    "rearranges the tunnel",
+    "deletes a route",
+    "changes a route",
+)
 TAKERS = (
     "makes a foreign record",
     "makes a record that looks like ours",
+    "turns a record into their own",
     "takes a session's rule",
     "makes a rule with a path",
     "makes a foreign route",
@@ -74,6 +82,24 @@ def _unheard(sim: Simulation, session: str, is_gone: bool) -> None:
     sim.network.down.discard("cloudflare")
     sim.run(SETTLED if is_gone else LOOK)
     sim.troubles.silent.clear()
+
+
+def _slowly_gone(sim: Simulation, session: str, is_gone: bool) -> None:
+    """All sessions go at once while the API server takes seconds for each answer: removals wait for their turn, and one
+    session comes back before it has come."""
+    for other in sim.cast:
+        if not sim.pods_of(other):
+            sim.create_session(other)
+    sim.run(SETTLED)
+    PRELUDES["kube is slow"](sim, [])
+    for other in sim.cast:
+        sim.delete_session(other)
+        sim.end_pods(other)
+    sim.run(sim.random.uniform(2.0, 12.0))
+    if not is_gone:
+        sim.create_session(session)
+    sim.run(SETTLED)
+    sim.network.slow.clear()
 
 
 def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
@@ -106,7 +132,7 @@ def _interrupted(
 
     def interrupt(sim: Simulation, session: str, is_gone: bool) -> None:
         sim.run(SETTLED)
-        for other in HASHES:
+        for other in sim.cast:
             sim.turn(other)
         if replica := halt(sim):
             meanwhile(sim, replica)
@@ -170,5 +196,6 @@ TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
     "is interrupted by an answer": _interrupted(_halted_at_a_live_read, _stopped),
     "leaves the selection": _unselected,
     "comes back unheard": _unheard,
+    "goes while answers take seconds": _slowly_gone,
     "is outlived by its former Pod": _outlived,
 }
