@@ -360,6 +360,7 @@ class Story(RuleBasedStateMachine):
         ending.let_the_faults_stop(self.sim)
         self._all_gets_well()
         self._something_happens_once_more()
+        ending.let_the_faults_stop(self.sim)  # people may have been at it meanwhile
         self._all_gets_well()
         self.nothing_forbidden_has_happened()
         self._overwritten_edits_were_reported()
