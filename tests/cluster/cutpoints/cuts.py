@@ -5,8 +5,8 @@
 
 import asyncio
 import signal
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -122,10 +122,26 @@ def cuts_of(recording: Recording) -> list[Cut]:
     ]
 
 
+def _in_order(calls: Sequence[Call]) -> Iterator[Call]:
+    """As they came, but a read of what is written later stands right before that write: what goes out beside another
+    request may come before it or after it."""
+    waiting: defaultdict[tuple[str, str], list[Call]] = defaultdict(list)
+    left = Counter((call.kind.server, call.kind.path) for call in calls if call.kind.is_write)
+    for call in calls:
+        what = call.kind.server, call.kind.path
+        if call.kind.is_write:
+            left[what] -= 1
+            yield from waiting.pop(what, ())
+        if not call.kind.is_write and left[what]:
+            waiting[what].append(call)
+        else:
+            yield call
+
+
 def _numbered(phase: Phase, leader: Replica, calls: Sequence[Call]) -> list[Point]:
     claim, seen = leader.lease_writes()[0], Counter[Kind]()
     points = []
-    for call in calls:
+    for call in _in_order(calls):
         if phase.counts(call.kind) or call is claim:
             seen[call.kind] += 1
             points.append(Point(call.kind, seen[call.kind]))
