@@ -25,6 +25,7 @@ in every run of the cluster tests, and fails when this page is not what it found
 Not cut, because they are no part of a session's life: watches (they run all the time, have no effect, and every kill
 breaks them anyway), renewals of the lease (by the clock; taking it over is cut), the count of a repeated Event (an
 undisturbed run repeats none), the record of a Pod that is gone at once (whether it is still tried is a race).
+A read of what is written later stands right before that write, wherever it came.
 """
 
 
