@@ -27,7 +27,7 @@ from tests.property.simulation import kill_points
 from tests.property.simulation.cloudflare import SimulatedTransport
 from tests.property.simulation.eyes import Pause
 from tests.property.simulation.kube import SimulatedKube, WatchTroubles
-from tests.property.simulation.loop import REPLICA, ReplicaTask, SimulatedLoop
+from tests.property.simulation.loop import REPLICA, ReplicaTask, SimulatedLoop, StuckError
 from tests.property.simulation.network import Network
 from tests.property.simulation.scene import Scene
 
@@ -35,6 +35,7 @@ EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 PAGE = 2  # objects: lists of several pages, which may be cut short between two of them
 REARRANGEMENTS = 0.3  # of the foreign writes between a read and a write: a wildcard, another order, another field
 RESETS = 0.2  # of the others: a tool's whole list, without ours
+TOLD = 400  # lines of a story that went wrong: the cause may be as long ago as its end takes
 CONCURRENT_WRITES = 2  # so that some have to wait for their turn, as among a thousand sessions
 
 
@@ -181,8 +182,16 @@ class Simulation(Scene):
     # Time
 
     def run(self, seconds: float) -> None:
-        """Let time pass."""
-        self.loop.run_until_complete(self._sleep(seconds))
+        """Let time pass.
+
+        Raises:
+            StuckError: it does not; with the story.
+        """
+        try:
+            self.loop.run_until_complete(self._sleep(seconds))
+        except StuckError:
+            text = "\n".join(("nobody has anything to do, or somebody spins\n", *self.monitor.story[-TOLD:]))
+            raise StuckError(text) from None
 
     def _unix(self) -> float:
         return EPOCH.timestamp() + self.loop.time()

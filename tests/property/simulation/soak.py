@@ -42,9 +42,11 @@ def main() -> int:
             failed += _told(failure)
             _progress(tally.examples, examples, time.monotonic() - begun)
         # Go after the awaits at which nobody happened to be killed.
-        for part, failure in pool.imap_unordered(hunt, tally.never_killed() if tally.examples >= ENOUGH else ()):
+        missed = tally.never_killed() if tally.examples >= ENOUGH else []
+        for number, (part, failure) in enumerate(pool.imap_unordered(hunt, missed), 1):
             tally.merge(part)
             failed += _told(failure)
+            _say(f"{number} of {len(missed)} awaits hunted")
     sys.stdout.write("\n" + "\n".join(tally.lines()) + "\n" + f"failures, told above: {failed}\n" * bool(failed))
     is_blind = tally.examples >= ENOUGH and bool(tally.never_killed() or tally.never_moved())
     return int(bool(failed) or is_blind or tally.examples < examples)
@@ -93,8 +95,11 @@ def _stories(error: BaseException) -> Iterator[str]:
 def _progress(done: int, of: int, seconds: float) -> None:
     rate = done / seconds
     left = max(0, of - done) / rate
-    end = "\r" if sys.stdout.isatty() else "\n"
-    sys.stdout.write(f"{done} of {of} stories, {rate:.1f} a second, {left / 60:.0f} min left{end}")
+    _say(f"{done} of {of} stories, {rate:.1f} a second, {left / 60:.0f} min left")
+
+
+def _say(news: str) -> None:
+    sys.stdout.write(news + ("\r" if sys.stdout.isatty() else "\n"))
     sys.stdout.flush()
 
 

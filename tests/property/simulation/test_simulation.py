@@ -38,7 +38,7 @@ from tests.property.simulation.fates import (
 from tests.property.simulation.names import HASHES, NEIGHBOUR, NEIGHBOURS
 from tests.property.simulation.network import Fault
 from tests.property.simulation.preludes import PRELUDES
-from tests.property.simulation.simulation import Simulation
+from tests.property.simulation.simulation import TOLD, Simulation
 from tests.property.simulation.tally import TALLY
 from tests.property.simulation.trials import LOSSES, SPOILERS, TRIALS
 
@@ -69,7 +69,6 @@ STEPS = 20  # of a story, at most
 # Seconds and times to look whether the world is well again; the first is longer than the time between two resyncs.
 ROUND, ROUNDS = 65.0, 20
 QUIET = 130.0  # seconds in which nobody may write
-TOLD = 400  # lines of a story that went wrong: the cause may be as long ago as its end takes
 MOMENT, MOMENTS = 1.7, 200  # seconds and times to look whether nobody is at work: only the budget takes longer
 
 
