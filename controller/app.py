@@ -144,7 +144,7 @@ class Operator:
             selector=self._settings.pod_label_selector,
             now=self._now,
             on_change=self._changed,
-            on_gone=self.witness.permit,
+            on_gone=self.witness.saw_go,
             on_invalid=self._mislabeled.found,
             jitter=self._rng.random,
         )

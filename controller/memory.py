@@ -20,11 +20,13 @@ class Memory:
     def __init__(self) -> None:
         self._ghosts: dict[str, SessionRecord] = {}
 
-    def recall(self, session: str, pods: tuple[PodFacts, ...], hostname: str, now: datetime) -> SessionRecord:
-        """The session's record as it goes into the next decision; never fails."""
+    def recall(
+        self, session: str, pods: tuple[PodFacts, ...], last: PodFacts | None, hostname: str, now: datetime
+    ) -> SessionRecord:
+        """The session's record as it goes into the next decision; never fails. `last` is its Pod that went last."""
         carrier = carrier_of(pods)
         if carrier is None:
-            ghost = self._ghosts.get(session)
+            ghost = self._ghosts.get(session) or _left_by(last)
             return clamp(ghost, now) if ghost else begin("", hostname, now)
         result = codec.read(carrier.annotations, carrier.uid)
         match result:
@@ -68,3 +70,9 @@ class Memory:
         if former.state is not State.TEARING_DOWN:
             former = replace(former, attempts=0, retry_at=None, last_error=None)
         return replace(former, pod_uid=carrier.uid, state=State.TEARING_DOWN, revision=0)
+
+
+def _left_by(last: PodFacts | None) -> SessionRecord | None:
+    """What a Pod's record says that went before this replica led: which rule it had is known from nowhere else."""
+    record = codec.read(last.annotations, last.uid) if last else None
+    return replace(record, attempts=0, retry_at=None, last_error=None) if isinstance(record, SessionRecord) else None

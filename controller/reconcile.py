@@ -118,7 +118,7 @@ class Reconciler:
     def _observe(self, session: str) -> tuple[Observation, SessionRecord]:
         wanted = desired(session, self._profile)
         pods = self._world.pods.of(session)
-        record = self._memory.recall(session, pods, wanted.hostname, self._wall())
+        record = self._memory.recall(session, pods, self._witness.last_of(session), wanted.hostname, self._wall())
         seen = Observation(
             session=session,
             wanted=wanted,

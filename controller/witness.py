@@ -6,6 +6,8 @@ the session lives again or nothing of it is left.
 
 from collections.abc import Callable, Set
 
+from fsm.observation import PodFacts
+
 # The standby never learns when the leader is done. What is older is left to the sweep, which needs no witness.
 KEPT = 900.0  # seconds
 
@@ -16,14 +18,25 @@ class Witness:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._permitted: dict[str, float] = {}
+        self._last: dict[str, PodFacts] = {}
+
+    def saw_go(self, pod: PodFacts) -> None:
+        """The Pod was seen to go. What its record says is all that anybody knows of a rule of a former service."""
+        self._last[pod.session] = pod
+        self.permit(pod.session)
+
+    def last_of(self, session: str) -> PodFacts | None:
+        """The session's Pod that was seen to go last, while the removal is permitted."""
+        return self._last.get(session)
 
     def permit(self, session: str) -> None:
-        """Somebody saw the session's Pod go, or the sweep has waited long enough."""
+        """The session's Pod was seen to go, or the sweep has waited long enough."""
         self._permitted[session] = self._now()
 
     def forget(self, session: str) -> None:
         """The session lives, or nothing of it is left."""
         self._permitted.pop(session, None)
+        self._last.pop(session, None)
 
     def refute(self, session: str, began: float) -> None:
         """A live Pod was seen by a list sent at `began`. One that we do not watch (its label was changed, say) will
@@ -42,4 +55,5 @@ class Witness:
     def prune(self) -> None:
         """Drop what is too old; called now and then by a replica that does not lead."""
         oldest = self._now() - KEPT
-        self._permitted = {session: since for session, since in self._permitted.items() if since >= oldest}
+        for session in [session for session, since in self._permitted.items() if since < oldest]:
+            self.forget(session)

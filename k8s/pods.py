@@ -29,7 +29,7 @@ _REPORTED = 1_000  # uids of Pods with a bad hash that are remembered
 class Pods:
     """`controller.ports.Pods`, and `controller.ports.Living` as its method `live`.
 
-    `on_change(session)` follows each change that says something; `on_gone(session)` each Pod that was seen to go (a
+    `on_change(session)` follows each change that says something; `on_gone(pod)` each that was seen to go (a
     deletionTimestamp, a DELETED event, a 404), which a list that misses it is not; `on_invalid(name, namespace,
     uid, label)` comes once for each Pod whose hash is none. `reflector.run()` has to run.
     """
@@ -42,7 +42,7 @@ class Pods:
         selector: str,
         now: Callable[[], float],
         on_change: Callable[[str], None],
-        on_gone: Callable[[str], None],
+        on_gone: Callable[[PodFacts], None],
         on_invalid: Callable[[str, str, str, str], None],
         time_limit: float = 10.0,
         jitter: Callable[[], float] = random.random,
@@ -171,7 +171,7 @@ class Pods:
             self._names.setdefault(new.session, set()).add(new.name)
         for pod in (old if change.witnessed else None, new if new and new.deleting else None):
             if pod:
-                self._on_gone(pod.session)
+                self._on_gone(pod)
         for session in {pod.session for pod in (old, new) if pod}:
             self._on_change(session)
 

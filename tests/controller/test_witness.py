@@ -1,6 +1,7 @@
 """Who may be removed, and when that ends."""
 
 from controller.witness import KEPT, Witness
+from tests.builders import HASH, pod
 
 
 def test_a_live_pod_refutes_what_was_seen_before_and_nothing_that_was_seen_since() -> None:
@@ -28,3 +29,14 @@ def test_a_replica_that_does_not_lead_forgets_what_is_old() -> None:
     clock[0] = KEPT + 5.0
     witness.prune()
     assert witness.sessions() == {"b"}
+
+
+def test_the_last_pod_is_known_as_long_as_its_removal_is_permitted() -> None:
+    clock = [0.0]
+    witness = Witness(lambda: clock[0])
+    witness.saw_go(pod())
+    assert witness.is_permitted(HASH)
+    assert witness.last_of(HASH) == pod()
+    clock[0] = KEPT + 1.0
+    witness.prune()
+    assert witness.last_of(HASH) is None

@@ -42,7 +42,7 @@ class World:
             selector="app.kubernetes.io/managed-by=opencode-router",
             now=now,
             on_change=self.told.append,
-            on_gone=self.gone.append,
+            on_gone=lambda pod: self.gone.append(pod.session),
             on_invalid=lambda *pod: self.invalid.append(pod),
         )
 

@@ -64,7 +64,7 @@ class World:
             selector="app.kubernetes.io/managed-by=opencode-router",
             now=now,
             on_change=self._tell,
-            on_gone=self.gone.append,
+            on_gone=lambda pod: self.gone.append(pod.session),
             on_invalid=lambda *_: None,
         )
         self.routes = self.new_routes()
