@@ -29,7 +29,7 @@ class Plan(NamedTuple):
 
 
 def quick() -> Iterator[Plan]:
-    """What can be said in a minute."""
+    """What can be said in less than two minutes."""
     yield Plan((lives.start,), Row("start", 0, 0))
     yield Plan((bursts.arrival,), Row("arrival", 1, 250))
     yield Plan((bursts.burst,), Row("burst", 10, 50, OBVIOUS))

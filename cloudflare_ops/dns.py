@@ -190,7 +190,7 @@ class Dns:
 
     async def _send(self, operations: Sequence[_Operation], *, is_last: bool) -> None:
         match operations:
-            case [_Operation(kind="posts", ticket=Ticket(wish=Ensure(since=since)))]:
+            case [_Operation(kind=kind, ticket=Ticket(wish=Ensure(since=since)))] if kind == POSTS:
                 self._foresight.tell(since)
         # In the last round a doubt about a member is the member's own; before, a look tells it with fewer calls.
         of_a_member = (errors.RecordExistsError, errors.RecordGoneError) if is_last else ()

@@ -35,7 +35,7 @@ class Memory:
             case Unreadable(key):
                 return begin(carrier.uid, hostname, now, unreadable=key)
             case None:
-                return self._inherited(session, pods, carrier) or begin(carrier.uid, hostname, now)
+                return self._inherited(session, pods, last, carrier) or begin(carrier.uid, hostname, now)
 
     def written(self, seen: Observation) -> SessionRecord | None:
         """The record that is persisted now, to tell whether there is anything to write; None: no readable one."""
@@ -55,24 +55,23 @@ class Memory:
         """Nothing of the session is left, or its Pod carries the record."""
         self._ghosts.pop(session, None)
 
-    def _inherited(self, session: str, pods: tuple[PodFacts, ...], carrier: PodFacts) -> SessionRecord | None:
-        """What a new Pod takes over from its predecessor: the names that were promised, as a session to be revived.
-
-        Of what was in its way only what its removal met: a Pod that is going before it had a record of its own would
-        tell of the failure of a journey that nobody wants any more, and wait for its next try.
-        """
-        others = [pod for pod in pods if pod.uid != carrier.uid]
-        records = [codec.read(pod.annotations, pod.uid) for pod in others]
-        known = [record for record in records if isinstance(record, SessionRecord)]
-        former = max(known, key=lambda record: record.since, default=self._ghosts.get(session))
-        if former is None:
-            return None
-        if former.state is not State.TEARING_DOWN:
-            former = replace(former, attempts=0, retry_at=None, last_error=None)
-        return replace(former, pod_uid=carrier.uid, state=State.TEARING_DOWN, revision=0)
+    def _inherited(
+        self, session: str, pods: tuple[PodFacts, ...], last: PodFacts | None, carrier: PodFacts
+    ) -> SessionRecord | None:
+        """What a new Pod takes over from its predecessor: the names that were promised, as a session to be revived."""
+        left = [record for pod in pods if pod.uid != carrier.uid and (record := _left_by(pod))]
+        former = max(left, key=lambda record: record.since, default=self._ghosts.get(session) or _left_by(last))
+        return former and replace(former, pod_uid=carrier.uid, state=State.TEARING_DOWN, revision=0)
 
 
-def _left_by(last: PodFacts | None) -> SessionRecord | None:
-    """What a Pod's record says that went before this replica led: which rule it had is known from nowhere else."""
-    record = codec.read(last.annotations, last.uid) if last else None
-    return replace(record, attempts=0, retry_at=None, last_error=None) if isinstance(record, SessionRecord) else None
+def _left_by(pod: PodFacts | None) -> SessionRecord | None:
+    """What the record of a Pod says that is gone, or going: which rule it had is known from nowhere else.
+
+    Of what was in its way only what its removal met: a Pod that is going before it had a record of its own would
+    tell of the failure of a journey that nobody wants any more, and wait for its next try.
+    """
+    record = codec.read(pod.annotations, pod.uid) if pod else None
+    if not isinstance(record, SessionRecord):
+        return None
+    is_met = record.state is State.TEARING_DOWN
+    return record if is_met else replace(record, attempts=0, retry_at=None, last_error=None)

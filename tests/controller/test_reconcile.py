@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
+from fsm.desired import TunnelRule
 from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
 from fsm.session import PREFIX
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
@@ -333,6 +334,17 @@ async def test_a_session_goes_routes_first_record_last_and_is_forgotten(world: F
     await world.reconcile(HASH)
     assert world.calls == ["write TearingDown", "remove routes", "remove rules", "remove dns"]
     assert not world.witness.is_permitted(HASH)
+
+
+async def test_who_leads_only_after_a_pods_end_removes_the_rule_that_its_record_named(world: Fixture) -> None:
+    world.pods.add()
+    await world.reconcile(HASH)
+    world.witness.saw_go(world.pods.pods.pop("uid-1"))
+    world.use(replace(PROFILE, service="http://new.svc:80"))
+    world.looked()
+    await world.reconcile(HASH)
+    assert world.tunnel.recorded == (TunnelRule(HOST, PROFILE.service),)
+    assert world.witness.last_of(HASH) is None
 
 
 async def test_a_pod_that_vanished_is_torn_down_from_memory(world: Fixture) -> None:

@@ -158,6 +158,8 @@ class FakeDns(_Part):
 
 
 class FakeTunnel(_Part):
+    recorded: tuple[TunnelRule, ...] = ()  # what was said to be ours when rules were removed
+
     def sight(self, session: str, wanted: tuple[TunnelRule, ...], recorded: tuple[TunnelRule, ...]) -> Sight:
         return self._sight(session, [rule.hostname for rule in wanted], hash_of_hostname)
 
@@ -168,6 +170,7 @@ class FakeTunnel(_Part):
         self._ensure([rule.hostname for rule in rules])
 
     async def remove(self, session: str, keep: tuple[str, ...], recorded: tuple[TunnelRule, ...]) -> None:
+        self.recorded += recorded
         self._remove(session, keep, hash_of_hostname)
 
 

@@ -54,26 +54,26 @@ def _nowhere(sim: Simulation) -> None:
     _started_with(WATCH_NAMESPACE="nowhere", OWNER_ID=owner)(sim)
 
 
-def _blind(sim: Simulation) -> None:
+def _replaced(sim: Simulation, troubled: set[int], trouble: str) -> int:
+    """Everybody is killed, and whoever comes then has this trouble for a long time; its number."""
     for replica in sim.alive():
         sim.kill(replica)
-    blind = len(sim.replicas)
-    sim.monitor.tell("fate", f"replica {blind} will not be allowed to list Pods")
-    sim.troubles.blind.add(blind)
+    number = len(sim.replicas)
+    sim.monitor.tell("fate", f"replica {number} {trouble}")
+    troubled.add(number)
     sim.start()
     sim.run(TRAPPED)
+    return number
+
+
+def _blind(sim: Simulation) -> None:
+    blind = _replaced(sim, sim.troubles.blind, "will not be allowed to list Pods")
     sim.troubles.blind.discard(blind)
 
 
 def _misled(sim: Simulation) -> None:
-    for replica in sim.alive():
-        sim.kill(replica)
-    misled = len(sim.replicas)
-    sim.monitor.tell("fate", f"replica {misled} will be told of no Pod by its selector")
-    sim.troubles.misled.add(misled)
+    misled = _replaced(sim, sim.troubles.misled, "will be told of no Pod by its selector")
     sim.may_hold.add(misled)
-    sim.start()
-    sim.run(TRAPPED)
     sim.terminate(sim.replicas[misled])
     sim.run(5.0)
     sim.start()

@@ -5,7 +5,7 @@ every step. `story` is what happened, for people.
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -224,6 +224,15 @@ class Eyes:
 
 
 wanted_of = lru_cache(maxsize=None)(desired)
+
+
+def recent(times: deque[float], now: float, window: float) -> int:
+    """How many times there were within the window, with now as one more; older ones are dropped."""
+    times.append(now)
+    # In these words, which are those of `cloudflare_ops.budget`: `now - window` is rounded in another way.
+    while times[0] + window <= now:
+        times.popleft()
+    return len(times)
 
 
 def rules_of(tunnel: Tunnel) -> list[dict[str, Any]]:

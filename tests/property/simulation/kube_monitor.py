@@ -11,7 +11,7 @@ from typing import Any
 
 from fsm.session import HASH_LABEL, MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, PREFIX, hash_of_route
 from sandbox.kubernetes.requests import Request
-from tests.property.simulation.eyes import LONG_AGO, Eyes, wanted_of
+from tests.property.simulation.eyes import LONG_AGO, Eyes, recent, wanted_of
 
 PROOF = 5.0 + 0.01  # seconds from the question whether a session lives to the send of the removal
 _WHO = re.compile(rf"{re.escape(HASH_LABEL)} in \((.*)\)")  # who is asked for by hash: the proof of a removal
@@ -79,12 +79,9 @@ class KubeMonitor(Eyes):
 
     def _check_rate(self, replica: int, request: Request) -> None:
         """What is refused counts, too: an endless loop asks hundreds of times."""
-        asked = self._asked_of[replica, request.path]
-        asked.append(self.now())
-        while asked[0] < self.now() - 60:
-            asked.popleft()
+        asked = recent(self._asked_of[replica, request.path], self.now(), 60.0)
         limit = EVENTS_A_MINUTE if request.path.endswith("/events") else PATCHES_A_MINUTE
-        self.must(len(asked) <= limit, f"replica {replica} sent {len(asked)} {request.method} {request.path}")
+        self.must(asked <= limit, f"replica {replica} sent {asked} {request.method} {request.path}")
 
     def _note_write(self, replica: int, request: Request) -> None:
         if "/ingressroutes/" in request.path:
@@ -182,11 +179,8 @@ class KubeMonitor(Eyes):
         self.must(is_new or int(new) >= int(old), f"{session}: {old} attempts were followed by {new}")
 
     def _check_pace(self, session: str, uid: str) -> None:
-        patched = self._patched[uid]
-        patched.append(self.now())
-        while patched[0] < self.now() - 60:
-            patched.popleft()
-        self.must(len(patched) <= PATCHES_A_MINUTE, f"{session}: {len(patched)} writes of the record in a minute")
+        patched = recent(self._patched[uid], self.now(), 60.0)
+        self.must(patched <= PATCHES_A_MINUTE, f"{session}: {patched} writes of the record in a minute")
 
     def _check_alarm(self, replica: int, session: str, pod: Any) -> None:
         """What is told to be lost was away, or another one, not long ago; one lost reply alone is looked up."""
