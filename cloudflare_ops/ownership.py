@@ -83,28 +83,32 @@ class Verdict(Enum):
     FOREIGN = "foreign"
 
 
+def owner_of(entry: Entry, profile: Profile) -> str | None:
+    """Who made the record for a session on our tunnel: the owner in its mark; None when it is no such record."""
+    return parse(entry.comment) if _leads_to_a_session(entry, profile) else None
+
+
 def is_ours(entry: Entry, profile: Profile) -> bool:
     """Whether the record is ours: exactly our mark, our tunnel, and the name of a session."""
-    return (
-        parse(entry.comment) in (profile.owner, *profile.previous_owners)
-        and entry.type == "CNAME"
-        and entry.content.lower() == profile.tunnel_target.lower()
-        and hash_of_hostname(entry.name) is not None
-    )
+    return owner_of(entry, profile) in (profile.owner, *profile.previous_owners)
+
+
+def is_anothers(entry: Entry, profile: Profile) -> bool:
+    """Whether it is the same kind of record, of another owner: what belongs to it is that one's, too."""
+    return owner_of(entry, profile) not in (None, profile.owner, *profile.previous_owners)
+
+
+def _leads_to_a_session(entry: Entry, profile: Profile) -> bool:
+    is_to_our_tunnel = entry.type == "CNAME" and entry.content.lower() == profile.tunnel_target.lower()
+    return is_to_our_tunnel and hash_of_hostname(entry.name) is not None
 
 
 def judge(entry: Entry, profile: Profile) -> Verdict:
     """What the record that has a wanted name is to us."""
     if is_ours(entry, profile):
         return Verdict.OURS if entry.proxied and parse(entry.comment) == profile.owner else Verdict.OURS_DIFFERENT
-    adoptable = (
-        entry.comment == ORIGINAL_COMMENT
-        and entry.type == "CNAME"
-        and entry.proxied
-        and entry.content.lower() == profile.tunnel_target.lower()
-        and hash_of_hostname(entry.name) is not None
-    )
-    return Verdict.ADOPTABLE if adoptable else Verdict.FOREIGN
+    is_originals = entry.comment == ORIGINAL_COMMENT and entry.proxied and _leads_to_a_session(entry, profile)
+    return Verdict.ADOPTABLE if is_originals else Verdict.FOREIGN
 
 
 def body_of(record: DnsRecord, profile: Profile) -> dict[str, Any]:

@@ -254,11 +254,16 @@ class Tunnel:
     ) -> list[TunnelRule]:
         """The session's rules that are ours: the Pod's record says so, or the service and the record at the name do.
 
-        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan.
+        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan. A
+        Pod's record was written by whoever led then: where another owner's record stands, it names that one's rule.
         """
-        by_claim = self._profile.service
-        rules = document.by_session.get(session, ())
-        return [r for r in rules if r in recorded or (r.service == by_claim and self._claim(r.hostname) in claims)]
+
+        def is_ours(rule: TunnelRule) -> bool:
+            enough = (*claims, Claim.FOREIGN) if rule in recorded else claims
+            is_known = rule in recorded or rule.service == self._profile.service
+            return is_known and self._claim(rule.hostname) in enough
+
+        return [rule for rule in document.by_session.get(session, ()) if is_ours(rule)]
 
 
 def _accept_written(reply: Mapping[str, Any]) -> None:

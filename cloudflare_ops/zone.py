@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from cloudflare_ops import ownership
-from cloudflare_ops.ownership import Entry, Verdict, entry_of, is_ours
+from cloudflare_ops.ownership import Entry, Verdict, entry_of, is_anothers, is_ours
 from fsm.desired import DnsRecord
 from fsm.errors import ConflictError
 from fsm.observation import NEVER, Sight, Status
@@ -22,6 +22,7 @@ class Claim(Enum):
     """Whose record stands at a name: for the tunnel's rules, which carry no mark themselves."""
 
     OURS = "ours"
+    ANOTHERS = "another's"  # of an operator with another owner id: the rule is that one's, whatever a Pod's record says
     FOREIGN = "foreign"  # also for every name outside the zone, of which nothing can be known
     NOBODY = "nobody"
     UNKNOWN = "unknown"
@@ -137,6 +138,8 @@ class ZoneView:
             return Claim.FOREIGN
         if not entries:
             return Claim.NOBODY
+        if any(is_anothers(entry, self._profile) for entry in entries):
+            return Claim.ANOTHERS
         return Claim.OURS if all(is_ours(entry, self._profile) for entry in entries) else Claim.FOREIGN
 
     def _put(self, name: str, seen: Seen) -> None:

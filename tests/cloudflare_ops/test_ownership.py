@@ -16,9 +16,11 @@ from cloudflare_ops.ownership import (
     conflict_text,
     entry_of,
     has_id,
+    is_anothers,
     is_ours,
     is_record,
     judge,
+    owner_of,
     parse,
     render,
 )
@@ -88,6 +90,27 @@ def test_what_a_record_at_a_wanted_name_is_to_us(change: dict[str, Any], verdict
     entry = replace(OURS, **change)
     assert judge(entry, PROFILE) is verdict
     assert is_ours(entry, PROFILE) is (verdict in (Verdict.OURS, Verdict.OURS_DIFFERENT))
+
+
+@pytest.mark.parametrize(
+    ("change", "owner"),
+    [
+        ({}, None),
+        ({"comment": render("old-a")}, None),
+        ({"comment": render("team-ab")}, "team-ab"),
+        ({"comment": render("team-ab") + " "}, None),
+        ({"comment": ORIGINAL_COMMENT}, None),
+        ({"comment": render("team-ab"), "content": "other.cfargotunnel.com"}, None),
+        ({"comment": render("team-ab"), "type": "TXT"}, None),
+        ({"comment": render("team-ab"), "name": "www." + DOMAIN}, None),
+    ],
+)
+def test_another_owners_is_what_is_marked_and_leads_to_a_session_on_our_tunnel(
+    change: dict[str, Any], owner: str | None
+) -> None:
+    entry = replace(OURS, **change)
+    assert is_anothers(entry, PROFILE) is (owner is not None)
+    assert owner is None or owner_of(entry, PROFILE) == owner
 
 
 def test_the_original_comment_is_what_the_original_operator_wrote() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from cloudflare_ops.ownership import render
+from fsm.desired import TunnelRule
 from fsm.errors import ConflictError, StaleError, TransientError
 from fsm.observation import NEVER, Status
 from tests.cloudflare_ops.api import CATCH_ALL, DOMAIN, SERVICE, FakeApi, first, host, record, rule, session, written
@@ -143,12 +145,27 @@ async def test_rules_are_removed_when_the_record_the_pod_or_nobody_claims_the_na
 
 
 @virtual
-async def test_a_rule_is_not_removed_before_the_record_at_its_name_was_seen() -> None:
+async def test_where_another_owners_record_stands_the_rule_is_that_ones_whatever_the_pods_record_says() -> None:
+    api = FakeApi()
+    api.add(host(1), comment=render("another"))
+    api.add(host(2), comment="somebody else's")
+    api.write({"ingress": [written(1), written(2), CATCH_ALL]})
+    async with running(api) as operator:
+        await operator.dns.look(NEVER)
+        await operator.tunnel.look(NEVER)
+        assert operator.tunnel.sight(session(1), (), (rule(1),)).ours == ()
+        await outcomes(*(operator.remove_rule(number, recorded=(rule(number),)) for number in (1, 2)))
+        assert api.ingress == [written(1), CATCH_ALL]
+
+
+@virtual
+@pytest.mark.parametrize("recorded", [(), (rule(1),)])
+async def test_a_rule_is_not_removed_before_the_record_at_its_name_was_seen(recorded: tuple[TunnelRule, ...]) -> None:
     api = FakeApi()
     api.write({"ingress": [written(1), CATCH_ALL]})
     async with running(api) as operator:
         with pytest.raises(TransientError, match="RecordUnknown"):
-            await operator.remove_rule(1)
+            await operator.remove_rule(1, recorded)
         assert api.ingress == [written(1), CATCH_ALL]
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from cloudflare_ops.ownership import render
 from cloudflare_ops.zone import Claim, Seen, ZoneView
 from fsm.observation import NEVER, Sight, Status
 from tests.cloudflare_ops.api import DOMAIN, MARK, PROFILE, TARGET, host, record, session
@@ -118,3 +119,8 @@ def test_two_records_at_one_name_are_both_there_also_when_others_are_listed_betw
     assert [entry.id for entry in zone.at(host(1)).entries or ()] == ["id-1", "second"]
     assert [entry.id for entry in zone.at(host(2)).entries or ()] == ["id-2"]
     assert ZoneView(PROFILE).at(host(1)) == Seen(None, NEVER)
+
+
+def test_a_name_with_another_owners_record_is_that_ones_whatever_else_stands_there() -> None:
+    zone = listed(raw(1), raw(1, id="other", comment=render("another")), raw(2, comment=render("another")))
+    assert (zone.claim(host(1)), zone.claim(host(2))) == (Claim.ANOTHERS, Claim.ANOTHERS)

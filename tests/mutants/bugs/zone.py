@@ -15,6 +15,11 @@ BUGS = (
         ),
     ),
     Mutant(
+        "another owner's rule is ours by the Pod's record",
+        "who forgets to name the former owner id loses the rules of the sessions that this one still serves",
+        (Edit("cloudflare_ops/zone.py", "return Claim.ANOTHERS", "return Claim.FOREIGN"),),
+    ),
+    Mutant(
         "mark searched instead of parsed",
         "a record whose comment only mentions us is ours",
         (Edit("cloudflare_ops/ownership.py", "_MARK.fullmatch(comment)", "_MARK.search(comment)"),),
@@ -22,7 +27,7 @@ BUGS = (
     Mutant(
         "overwrite a record instead of conflict",
         "a foreign record of a session's name is patched",
-        (Edit("cloudflare_ops/ownership.py", "if adoptable else Verdict.FOREIGN", "if True else Verdict.FOREIGN"),),
+        (Edit("cloudflare_ops/ownership.py", "if is_originals else Verdict.FOREIGN", "if True else Verdict.FOREIGN"),),
     ),
     Mutant(
         "a record without the proxy is good enough",

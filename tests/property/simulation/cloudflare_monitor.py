@@ -16,7 +16,7 @@ from cloudflare_ops.transport import Reply
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.envelope import Request
 from sandbox.cloudflare.tunnels import Tunnel
-from tests.property.simulation.eyes import WINDOW, Eyes, rules_of_document
+from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes, recent, rules_of_document
 
 DOCUMENT_AGE = 2.0 + 0.01  # seconds from the end of a read to the send of the write
 PROOF = 2.0 + 0.01  # seconds from the question whether a session lives to the send of the removal
@@ -44,6 +44,10 @@ class CloudflareMonitor(Eyes):
         self.reading: dict[int, bool] = {}  # by replica: whether its newest request is a read of the tunnel
         # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
         self.lost: defaultdict[int, list[float]] = defaultdict(list)
+        self.marked: defaultdict[str, set[str]] = defaultdict(
+            set
+        )  # hostname -> the owners that ever had a record there
+        self._listed: dict[int, float] = {}  # by replica: when it asked for the newest list of records that it got
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
         self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
         self._silent: dict[int, tuple[float, float]] = {}  # by replica: after when and until when
@@ -57,7 +61,7 @@ class CloudflareMonitor(Eyes):
     def cloudflare_asked(self, replica: int, request: Request) -> float:
         """A replica is about to send this; the time."""
         now = self.now()
-        sent = _recent(self._calls[replica], now, BUDGET_WINDOW)
+        sent = recent(self._calls[replica], now, BUDGET_WINDOW)
         budget = self.settings[replica].cf_request_budget
         self.must(sent <= budget, f"replica {replica} sent {sent} requests in five minutes, of {budget}")
         after, until = self._silent.get(replica, (now, now))
@@ -67,7 +71,7 @@ class CloudflareMonitor(Eyes):
         if request.method == "GET":
             return now
         self.writes[f"{request.method} {','.join(request.body)}"] += 1
-        written = _recent(self._written[replica], now, 60.0)
+        written = recent(self._written[replica], now, 60.0)
         self.most_writes = max(self.most_writes, written)
         self.must(written <= WRITES_A_MINUTE, f"replica {replica} sent {written} writes to Cloudflare in a minute")
         self._note_own(replica, request)
@@ -128,6 +132,7 @@ class CloudflareMonitor(Eyes):
             right = {own.hostname for own in map(plain, rules) if own and own.service == service}
             self.show(replica, "rule", asked, sorted(right - self.hidden(rules)))
         elif isinstance(result, list):
+            self._listed[replica] = max(asked, self._listed.get(replica, LONG_AGO))
             self._show_records(replica, result, asked)
         elif request.method == "POST":
             self._show_records(replica, [*(result.get("posts") or ()), *(result.get("patches") or ())], asked)
@@ -166,6 +171,12 @@ class CloudflareMonitor(Eyes):
         lease = (self.settings[replica].watch_namespace, self.settings[replica].lease_name)
         own = {s.router_service_url for s in self.settings.values() if (s.watch_namespace, s.lease_name) == lease}
         self.must(service in own, f"replica {replica} removes a rule of another instance: {rule}")
+        target = self.settings[replica].profile.tunnel_target
+        records = [record for record in self.world.records.at(host) if record["content"] == target]
+        owners = {ownership.parse(str(record["comment"])) for record in records}
+        since, _ = self.since.get(("dns", host), (self.now(), ""))
+        is_anothers = bool(owners - {None, *self.owners(replica)}) and self._listed.get(replica, LONG_AGO) > since
+        self.must(not is_anothers, f"replica {replica} removes the rule {host} beside a record of {owners}")
         if all(other.get("hostname") != host for other in config["ingress"]):  # else it points somewhere else now
             self.check_dead(replica, hash_of_hostname(host) or "", f"the rule {host}", host)
             self.check_asked(replica, hash_of_hostname(host) or "", host, PROOF)
@@ -195,6 +206,8 @@ class CloudflareMonitor(Eyes):
         for key, record in after.items():
             is_marked = ownership.parse(str(record["comment"])) == self.settings[replica].owner_id
             is_written = before.get(key) != record
+            if is_written and is_marked:
+                self.marked[record["name"]].add(self.settings[replica].owner_id)
             self.must(is_marked or not is_written, f"replica {replica} wrote {record['name']} without the mark")
 
     def _check_record_touched(self, replica: int, record: Any, after: Any) -> None:
@@ -224,14 +237,6 @@ class CloudflareMonitor(Eyes):
             # Cloudflare has no precondition: an edit between read and write is lost, and has to be reported.
             self.lost_edits += 1
             self.tell("world", "a foreign edit between read and write was overwritten")
-
-
-def _recent(times: deque[float], now: float, window: float) -> int:
-    times.append(now)
-    # In these words, which are those of `cloudflare_ops.budget`: `now - window` is rounded in another way.
-    while times[0] + window <= now:
-        times.popleft()
-    return len(times)
 
 
 def _short(request: Request) -> str:

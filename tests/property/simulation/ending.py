@@ -10,7 +10,7 @@ from typing import Any
 from cloudflare_ops import ownership
 from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
-from fsm.desired import desired
+from fsm.desired import TunnelRule, desired
 from fsm.session import OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
 from fsm.states import State
 from tests.property.simulation import moving
@@ -134,23 +134,24 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
                 for record in sim.world.records.at(own.hostname)
             )
             is_wanted = session in live and own.hostname == sim.hostname_of(session)
-            is_unknown = own.service in sim.former_services and not _is_known(sim, session, own.service)
+            is_unknown = own.service in sim.former_services and not _is_known(sim, session, own)
             if is_wanted or not (is_claimed or is_unknown):
                 yield "rule", own.hostname, session
 
 
-def _is_known(sim: Simulation, session: str, service: str) -> bool:
-    """Whether somebody who runs was there when the session's last Pod went, and its record named this service: a rule
-    itself carries no mark."""
+def _is_known(sim: Simulation, session: str, rule: TunnelRule) -> bool:
+    """Whether somebody who runs was there when the session's last Pod went, and its record named this rule's service: a
+    rule itself carries no mark. A record of a forgotten owner may have stood for it then."""
+    is_ours = not any(sim.is_forgotten(session, owner) for owner in sim.monitor.marked[rule.hostname])
     gone = sim.monitor.had_pod.get(session, 0.0)
     is_witnessed = any(sim.monitor.begun[replica.number] < gone for replica in sim.alive())
-    return is_witnessed and service in sim.monitor.services[session]
+    return is_ours and is_witnessed and rule.service in sim.monitor.services[session]
 
 
 def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:
     for name, route in sim.monitor.routes().items():
         session, labels = hash_of_route(name), route["metadata"].get("labels") or {}
-        if session and OWNER_LABEL in labels:
+        if session and OWNER_LABEL in labels and not sim.is_forgotten(session, labels[OWNER_LABEL]):
             yield "route", name, session
 
 
@@ -208,7 +209,8 @@ def _problems_of(sim: Simulation, session: str) -> set[str]:
     if services & {FOREIGN_SERVICE, *(sim.former_services - sim.monitor.services[session])}:
         problems.add("RuleConflict")
     wanted = desired(session, sim.profile_of(session))
-    if any(route.name in sim.monitor.foreign_routes for route in wanted.routes):
+    foreign = {*sim.monitor.foreign_routes, *moving.stranded_routes(sim)}
+    if any(route.name in foreign for route in wanted.routes):
         problems.add("RouteConflict")
     if not records and _is_full(sim):
         problems.add("RecordQuotaExceeded")

@@ -58,6 +58,11 @@ class Scene:
         """What the newest replicas of its instance want for a session."""
         return Settings.from_env(self.neighbour if session == NEIGHBOUR else self.environment).profile
 
+    def is_forgotten(self, session: str, owner: str | None) -> bool:
+        """Whether that owner's are nothing to the newest replicas of the session's instance any more."""
+        profile = self.profile_of(session)
+        return owner not in (None, profile.owner, *profile.previous_owners)
+
     def hostname_of(self, session: str) -> str:
         """The hostname that the session should have now."""
         return desired(session, self.profile_of(session)).hostname
@@ -290,8 +295,12 @@ class Scene:
         """A person takes the foreign routes of sessions' names away again."""
         for name in [name for name in self.monitor.foreign_routes if hash_of_route(name)]:
             del self.monitor.foreign_routes[name]
-            self.monitor.tell("person", f"takes the foreign route {name} away")
-            self._kube("DELETE", f"{_routes(NAMESPACE)}/{name}", {})
+            self.remove_route(name)
+
+    def remove_route(self, name: str) -> None:
+        """A person takes a route away that is not the operators'."""
+        self.monitor.tell("person", f"takes the route {name} away")
+        self._kube("DELETE", f"{_routes(NAMESPACE)}/{name}", {})
 
     # What was there before
 

@@ -163,7 +163,7 @@ class Simulation(Scene):
     def change(self, **changes: str) -> None:
         """The settings are other ones from now on: those of every replica that is started later."""
         before = self.environment
-        if "OWNER_ID" in changes:
+        if "OWNER_ID" in changes and "OWNER_ID_PREVIOUS" not in changes:
             former = (before.get("OWNER_ID", "opencode-router"), before.get("OWNER_ID_PREVIOUS", ""))
             changes["OWNER_ID_PREVIOUS"] = ",".join(filter(None, former))
         self.former_services.add(before["ROUTER_SERVICE_URL"])
