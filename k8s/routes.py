@@ -55,6 +55,7 @@ class Routes:
         self._namespace = namespace
         self._path = f"/apis/{ROUTE_API}/namespaces/{namespace}/ingressroutes"
         self._owners = owners
+        self._manager = f"{MANAGER}.{owners[0]}"
         self._living = living
         self._remaining = remaining
         self._now = now
@@ -204,12 +205,12 @@ class Routes:
         if known and self._is_foreign(known.facts):
             raise route_facts.conflict(known.facts, self._namespace)
         # Ours is taken by force, but only in the version that we know. Where nothing is known, no force: what a
-        # stranger made meanwhile then answers 409 and stays as it is.
+        # stranger made meanwhile then answers 409 and stays as it is. Another owner id is a stranger, too.
         force: tuple[tuple[str, str], ...] = (("force", "true"),) if known else ()
         body = dict(route.manifest)
         if known:
             body["metadata"] = {**body["metadata"], "resourceVersion": str(known.version)}
-        query = (("fieldManager", MANAGER), *force)
+        query = (("fieldManager", self._manager), *force)
         began = self._now()
         reply = await self._write("PATCH", route.name, body=body, content_type=_APPLY, query=query)
         self.reflector.offer(reply, began)

@@ -43,7 +43,7 @@ async def test_missing_routes_are_applied_without_force_and_known_at_once() -> N
     first, second = world.kube.asked
     assert (first.method, first.path) == ("PATCH", f"{PATH}/{SIGN_IN.name}")
     assert first.content_type == "application/apply-patch+yaml"
-    assert first.query == {"fieldManager": MANAGER}
+    assert first.query == {"fieldManager": f"{MANAGER}.me"}
     assert first.body == SIGN_IN.manifest
     assert second.body == APP.manifest
 
@@ -67,7 +67,7 @@ async def test_what_is_ours_is_taken_by_force_but_only_in_the_version_that_was_s
         await world.routes.ensure(WANTED, 0.0)
         assert world.status() is Status.PRESENT
     (asked,) = world.writes()
-    assert asked.query == {"fieldManager": MANAGER, "force": "true"}
+    assert asked.query == {"fieldManager": f"{MANAGER}.me", "force": "true"}
     assert asked.body["metadata"]["resourceVersion"] == "5"
 
 

@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from fsm.codec import KEYS
-from fsm.desired import desired
+from fsm.desired import Route, desired
 from fsm.errors import ConflictError, GoneError, SessionError, StaleError
 from fsm.observation import Status
 from fsm.session import HASH_LABEL, OWNER_LABEL, Profile
@@ -57,7 +57,7 @@ class World:
         self.changed = asyncio.Event()
         self.pods_path = f"/api/v1/namespaces/{self.namespace}/pods"
         self.routes_path = f"/apis/traefik.io/v1alpha1/namespaces/{self.namespace}/ingressroutes"
-        self.wanted = desired(A, replace(PROFILE, route_namespace=self.namespace)).routes
+        self.wanted = self.wanted_by("me")
         self.pods = Pods(
             self.kube,
             namespace=self.namespace,
@@ -69,11 +69,14 @@ class World:
         )
         self.routes = self.new_routes()
 
-    def new_routes(self) -> Routes:
+    def wanted_by(self, owner: str) -> tuple[Route, ...]:
+        return desired(A, replace(PROFILE, route_namespace=self.namespace, owner=owner)).routes
+
+    def new_routes(self, owner: str = "me") -> Routes:
         return Routes(
             self.kube,
             namespace=self.namespace,
-            owners=("me",),
+            owners=(owner,),
             living=self.pods.live,
             remaining=lambda: 100.0,
             now=now,
@@ -258,6 +261,14 @@ async def test_routes_are_made_repaired_and_removed(world: World) -> None:
     await world.routes.remove(A, ())
     assert world.routes.sessions() == set()
     assert (await world.kube.request("GET", world.routes_path))["items"] == []
+
+
+async def test_another_owner_who_has_not_seen_our_routes_yet_does_not_change_them(world: World) -> None:
+    await world.routes.ensure(world.wanted, now())
+    before = (await world.kube.request("GET", world.routes_path))["items"]
+    with pytest.raises(ConflictError, match="belongs to owner me"):
+        await world.new_routes("other").ensure(world.wanted_by("other"), now())
+    assert (await world.kube.request("GET", world.routes_path))["items"] == before
 
 
 async def test_a_foreign_route_stays_as_it_is_also_when_it_was_not_seen_yet(world: World) -> None:
