@@ -29,6 +29,16 @@ def is_valid(rule: TunnelRule) -> bool:
     return _HOSTNAME.fullmatch(rule.hostname) is not None and SERVICE.fullmatch(rule.service) is not None
 
 
+def is_readable(config: object) -> bool:
+    """Whether this part of a reply is a document whose rules can be told apart; a tunnel may have none yet."""
+    match config:
+        case None | {"ingress": None}:
+            return True
+        case {"ingress": list(rules)}:
+            return all(isinstance(rule, dict) for rule in rules)
+    return isinstance(config, dict) and "ingress" not in config
+
+
 def plain(rule: Rule) -> TunnelRule | None:
     """The rule, if it is {hostname, service} and nothing else (empty fields count as none); None otherwise."""
     host, service = rule.get("hostname"), rule.get("service")

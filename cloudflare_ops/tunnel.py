@@ -20,11 +20,11 @@ from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
 from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.foresight import Foresight
-from cloudflare_ops.ingress import Ingress, edit, is_valid
+from cloudflare_ops.ingress import Ingress, edit, is_readable, is_valid
 from cloudflare_ops.wishes import Living, Remove, spare_living
 from cloudflare_ops.zone import Claim
 from fsm.desired import TunnelRule
-from fsm.errors import PermanentError, TransientError
+from fsm.errors import PermanentError, SessionError, TransientError
 from fsm.observation import Sight, Status
 from fsm.session import Profile
 
@@ -94,7 +94,7 @@ class Tunnel:
         if self._document is None:
             return Sight(Status.UNKNOWN)
         ingress = self._document.ingress
-        by_status = {ingress.status(rule, recorded): rule for rule in wanted}
+        by_status = {ingress.status(rule, self._credible(recorded)): rule for rule in wanted}
         worst = next((status for status in _WORST_FIRST if status in by_status), Status.PRESENT)
         problem = str(ingress.conflict(by_status[worst])) if worst is Status.FOREIGN else ""
         # A rule whose record is in doubt may be ours, and left.
@@ -221,8 +221,8 @@ class Tunnel:
         for ticket in tickets:
             if isinstance(ticket.wish, Remove):
                 drop |= self._removable(document, ticket, ticket.wish)
-            elif foreign := self._foreign(document, ticket.wish):
-                ticket.error = document.ingress.conflict(foreign)
+            elif error := self._refusal(document, ticket.wish):
+                ticket.error = error
             else:
                 add |= set(ticket.wish.rules)
                 drop |= {
@@ -230,18 +230,28 @@ class Tunnel:
                 }
         return edit(document.ingress.config, add=add, drop=drop - add)
 
-    def _foreign(self, document: _Document, wish: Ensure) -> TunnelRule | None:
-        statuses = ((rule, document.ingress.status(rule, wish.recorded)) for rule in wish.rules)
-        return next((rule for rule, status in statuses if status is Status.FOREIGN), None)
+    def _refusal(self, document: _Document, wish: Ensure) -> SessionError | None:
+        """Why nothing may be written: a rule of the name is not ours, or nobody knows yet whether it is."""
+        ingress, credible = document.ingress, self._credible(wish.recorded)
+        certain = [rule for rule in credible if self._claim(rule.hostname) is not Claim.UNKNOWN]
+        for rule in wish.rules:
+            if ingress.status(rule, credible) is Status.FOREIGN:
+                return ingress.conflict(rule)
+            if ingress.status(rule, certain) is Status.FOREIGN:
+                return _in_doubt()
+        return None
+
+    def _credible(self, recorded: Sequence[TunnelRule]) -> list[TunnelRule]:
+        """Those that may be ours of what a Pod's record says. Whoever led then wrote it: where another owner's record
+        stands, it names that one's rule."""
+        return [rule for rule in recorded if self._claim(rule.hostname) is not Claim.ANOTHERS]
 
     def _removable(self, document: _Document, ticket: Ticket[Wish], wish: Remove) -> set[TunnelRule]:
         ours = self._ours(document, wish.session, wish.recorded)
         doubtful = self._ours(document, wish.session, wish.recorded, (Claim.UNKNOWN,))
         left = {rule for rule in (*ours, *doubtful) if rule.hostname not in wish.keep}
         if any(rule not in ours for rule in left):
-            ticket.error = TransientError(
-                "RecordUnknown", "the rule's DNS record was not seen yet, it stands for the rule"
-            )
+            ticket.error = _in_doubt()
             return set()
         return left
 
@@ -254,21 +264,24 @@ class Tunnel:
     ) -> list[TunnelRule]:
         """The session's rules that are ours: the Pod's record says so, or the service and the record at the name do.
 
-        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan. A
-        Pod's record was written by whoever led then: where another owner's record stands, it names that one's rule.
+        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan.
         """
+        by_service, enough = self._profile.service, (*claims, Claim.FOREIGN)
+        return [
+            rule
+            for rule in document.by_session.get(session, ())
+            if (rule in recorded and self._claim(rule.hostname) in enough)
+            or (rule.service == by_service and self._claim(rule.hostname) in claims)
+        ]
 
-        def is_ours(rule: TunnelRule) -> bool:
-            enough = (*claims, Claim.FOREIGN) if rule in recorded else claims
-            is_known = rule in recorded or rule.service == self._profile.service
-            return is_known and self._claim(rule.hostname) in enough
 
-        return [rule for rule in document.by_session.get(session, ()) if is_ours(rule)]
+def _in_doubt() -> TransientError:
+    return TransientError("RecordUnknown", "the rule's DNS record was not seen yet, it stands for the rule")
 
 
 def _accept_written(reply: Mapping[str, Any]) -> None:
     match reply:
-        case {"result": {"config": {"ingress": list()} as config}} if _is_readable(config):
+        case {"result": {"config": {"ingress": list()} as config}} if is_readable(config):
             return
     raise errors.OutcomeUnknownError("CloudflareError", "the reply to a write does not show the tunnel's configuration")
 
@@ -277,15 +290,6 @@ def _accept(reply: Mapping[str, Any]) -> None:
     match reply:
         case {"result": {"source": "local"}}:
             raise errors.shared("TunnelLocallyManaged")
-        case {"result": {"config": config}} if _is_readable(config):
+        case {"result": {"config": config}} if is_readable(config):
             return
     raise TransientError("CloudflareError", "the reply does not show the tunnel's configuration")
-
-
-def _is_readable(config: object) -> bool:
-    match config:
-        case None | {"ingress": None}:
-            return True
-        case {"ingress": list(rules)}:
-            return all(isinstance(rule, dict) for rule in rules)
-    return isinstance(config, dict) and "ingress" not in config

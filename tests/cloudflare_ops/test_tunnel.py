@@ -121,6 +121,10 @@ async def test_a_rule_that_the_pods_record_holds_follows_a_changed_service() -> 
     async with running(api) as operator:
         with pytest.raises(ConflictError):
             await operator.ensure_rule(1)
+        with pytest.raises(TransientError, match="RecordUnknown"):
+            await operator.ensure_rule(1, recorded=(rule(1, OLD),))
+        assert api.ingress == [written(1, OLD), CATCH_ALL], "whose record stands at the name is not known yet"
+        await operator.dns.look(NEVER)
         await operator.ensure_rule(1, recorded=(rule(1, OLD),))
         assert api.ingress == [written(1), CATCH_ALL]
 
@@ -149,13 +153,16 @@ async def test_where_another_owners_record_stands_the_rule_is_that_ones_whatever
     api = FakeApi()
     api.add(host(1), comment=render("another"))
     api.add(host(2), comment="somebody else's")
-    api.write({"ingress": [written(1), written(2), CATCH_ALL]})
+    api.write({"ingress": [written(1, OLD), written(2, OLD), CATCH_ALL]})
     async with running(api) as operator:
         await operator.dns.look(NEVER)
         await operator.tunnel.look(NEVER)
-        assert operator.tunnel.sight(session(1), (), (rule(1),)).ours == ()
-        await outcomes(*(operator.remove_rule(number, recorded=(rule(number),)) for number in (1, 2)))
-        assert api.ingress == [written(1), CATCH_ALL]
+        seen = operator.tunnel.sight(session(1), (rule(1),), (rule(1, OLD),))
+        assert (seen.status, seen.ours) == (Status.FOREIGN, ())
+        with pytest.raises(ConflictError, match="RuleConflict"):
+            await operator.ensure_rule(1, recorded=(rule(1, OLD),))
+        await outcomes(*(operator.remove_rule(number, recorded=(rule(number, OLD),)) for number in (1, 2)))
+        assert api.ingress == [written(1, OLD), CATCH_ALL]
 
 
 @virtual

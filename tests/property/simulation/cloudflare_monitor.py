@@ -4,6 +4,7 @@ Part of `monitor`; called by `cloudflare.SimulatedTransport` when a replica asks
 answer is there.
 """
 
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from cloudflare_ops.transport import Reply
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.envelope import Request
 from sandbox.cloudflare.tunnels import Tunnel
-from tests.property.simulation.eyes import LONG_AGO, WINDOW, Eyes, recent, rules_of_document
+from tests.property.simulation.eyes import WINDOW, Eyes, recent, rules_of_document
 
 DOCUMENT_AGE = 2.0 + 0.01  # seconds from the end of a read to the send of the write
 PROOF = 2.0 + 0.01  # seconds from the question whether a session lives to the send of the removal
@@ -132,7 +133,7 @@ class CloudflareMonitor(Eyes):
             right = {own.hostname for own in map(plain, rules) if own and own.service == service}
             self.show(replica, "rule", asked, sorted(right - self.hidden(rules)))
         elif isinstance(result, list):
-            self._listed[replica] = max(asked, self._listed.get(replica, LONG_AGO))
+            self._listed[replica] = max(asked, self._listed.get(replica, asked))
             self._show_records(replica, result, asked)
         elif request.method == "POST":
             self._show_records(replica, [*(result.get("posts") or ()), *(result.get("patches") or ())], asked)
@@ -175,7 +176,7 @@ class CloudflareMonitor(Eyes):
         records = [record for record in self.world.records.at(host) if record["content"] == target]
         owners = {ownership.parse(str(record["comment"])) for record in records}
         since, _ = self.since.get(("dns", host), (self.now(), ""))
-        is_anothers = bool(owners - {None, *self.owners(replica)}) and self._listed.get(replica, LONG_AGO) > since
+        is_anothers = bool(owners - {None, *self.owners(replica)}) and self._listed.get(replica, math.inf) > since
         self.must(not is_anothers, f"replica {replica} removes the rule {host} beside a record of {owners}")
         if all(other.get("hostname") != host for other in config["ingress"]):  # else it points somewhere else now
             self.check_dead(replica, hash_of_hostname(host) or "", f"the rule {host}", host)
