@@ -84,7 +84,7 @@ class Verdict(Enum):
 
 
 def owner_of(entry: Entry, profile: Profile) -> str | None:
-    """Who made the record for a session on our tunnel: the owner in its mark; None when it is no such record."""
+    """The owner that the mark of a session's record on our tunnel names; None when it is no such record."""
     return parse(entry.comment) if _leads_to_a_session(entry, profile) else None
 
 
@@ -94,7 +94,7 @@ def is_ours(entry: Entry, profile: Profile) -> bool:
 
 
 def is_anothers(entry: Entry, profile: Profile) -> bool:
-    """Whether it is the same kind of record, of another owner: what belongs to it is that one's, too."""
+    """Whether the record is another owner's: exactly a mark, our tunnel, the name of a session. Its rule is, too."""
     return owner_of(entry, profile) not in (None, profile.owner, *profile.previous_owners)
 
 
@@ -126,9 +126,12 @@ def patch_of(entry: Entry, profile: Profile) -> dict[str, Any]:
 CONFLICT = "RecordConflict"
 
 
-def conflict_text(entry: Entry) -> tuple[str, str]:
+def conflict_text(entry: Entry, profile: Profile) -> tuple[str, str]:
     """What is in the way, and what a person can do about it."""
     owner = parse(entry.comment)
     whose = f" of owner {owner}" if owner else ""
     text = f"{entry.name} has a record of type {entry.type}{whose} that is not this operator's"
-    return text, "delete or rename that record, and the session goes on by itself"
+    remedy = "delete or rename that record, and the session goes on by itself"
+    if is_anothers(entry, profile):
+        remedy += f"; or add {owner} to OWNER_ID_PREVIOUS, if all of that owner's may be taken over"
+    return text, remedy

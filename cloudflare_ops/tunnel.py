@@ -24,7 +24,7 @@ from cloudflare_ops.ingress import Ingress, edit, is_readable, is_valid
 from cloudflare_ops.wishes import Living, Remove, spare_living
 from cloudflare_ops.zone import Claim
 from fsm.desired import TunnelRule
-from fsm.errors import PermanentError, SessionError, TransientError
+from fsm.errors import PermanentError, SessionError, StaleError, TransientError
 from fsm.observation import Sight, Status
 from fsm.session import Profile
 
@@ -94,7 +94,7 @@ class Tunnel:
         if self._document is None:
             return Sight(Status.UNKNOWN)
         ingress = self._document.ingress
-        by_status = {ingress.status(rule, self._credible(recorded)): rule for rule in wanted}
+        by_status = {ingress.status(rule, recorded): rule for rule in wanted}
         worst = next((status for status in _WORST_FIRST if status in by_status), Status.PRESENT)
         problem = str(ingress.conflict(by_status[worst])) if worst is Status.FOREIGN else ""
         # A rule whose record is in doubt may be ours, and left.
@@ -231,20 +231,16 @@ class Tunnel:
         return edit(document.ingress.config, add=add, drop=drop - add)
 
     def _refusal(self, document: _Document, wish: Ensure) -> SessionError | None:
-        """Why nothing may be written: a rule of the name is not ours, or nobody knows yet whether it is."""
-        ingress, credible = document.ingress, self._credible(wish.recorded)
-        certain = [rule for rule in credible if self._claim(rule.hostname) is not Claim.UNKNOWN]
+        """Why nothing may be written: the name or a rule of it is not ours, or nobody knows yet whether it is."""
         for rule in wish.rules:
-            if ingress.status(rule, credible) is Status.FOREIGN:
-                return ingress.conflict(rule)
-            if ingress.status(rule, certain) is Status.FOREIGN:
+            claim = self._claim(rule.hostname)
+            if claim is Claim.ANOTHERS:
+                return StaleError("RecordTaken", "the name has another owner's record by now")
+            if document.ingress.status(rule, wish.recorded) is Status.FOREIGN:
+                return document.ingress.conflict(rule)
+            if claim is Claim.UNKNOWN and document.ingress.status(rule, ()) is Status.FOREIGN:
                 return _in_doubt()
         return None
-
-    def _credible(self, recorded: Sequence[TunnelRule]) -> list[TunnelRule]:
-        """Those that may be ours of what a Pod's record says. Whoever led then wrote it: where another owner's record
-        stands, it names that one's rule."""
-        return [rule for rule in recorded if self._claim(rule.hostname) is not Claim.ANOTHERS]
 
     def _removable(self, document: _Document, ticket: Ticket[Wish], wish: Remove) -> set[TunnelRule]:
         ours = self._ours(document, wish.session, wish.recorded)
@@ -264,14 +260,15 @@ class Tunnel:
     ) -> list[TunnelRule]:
         """The session's rules that are ours: the Pod's record says so, or the service and the record at the name do.
 
-        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan.
+        The record stands for the rule, which carries no mark; one with nobody's record at its name is an orphan. Where
+        another owner's stands, the Pod's record names that one's rule: whoever led then wrote it.
         """
-        by_service, enough = self._profile.service, (*claims, Claim.FOREIGN)
+        service, by_record = self._profile.service, (*claims, Claim.FOREIGN)
         return [
             rule
             for rule in document.by_session.get(session, ())
-            if (rule in recorded and self._claim(rule.hostname) in enough)
-            or (rule.service == by_service and self._claim(rule.hostname) in claims)
+            if (rule in recorded and self._claim(rule.hostname) in by_record)
+            or (rule.service == service and self._claim(rule.hostname) in claims)
         ]
 
 

@@ -22,7 +22,7 @@ class Claim(Enum):
     """Whose record stands at a name: for the tunnel's rules, which carry no mark themselves."""
 
     OURS = "ours"
-    ANOTHERS = "another's"  # of an operator with another owner id: the rule is that one's, whatever a Pod's record says
+    ANOTHERS = "another's"  # another owner's, on our tunnel: the rule is that one's, whatever a Pod's record says
     FOREIGN = "foreign"  # also for every name outside the zone, of which nothing can be known
     NOBODY = "nobody"
     UNKNOWN = "unknown"
@@ -105,7 +105,7 @@ class ZoneView:
         """The error for a record whose status is FOREIGN."""
         entries = self.at(record.name).entries or ()
         foreign = next(entry for entry in entries if ownership.judge(entry, self._profile) is Verdict.FOREIGN)
-        return ConflictError(ownership.CONFLICT, *ownership.conflict_text(foreign))
+        return ConflictError(ownership.CONFLICT, *ownership.conflict_text(foreign, self._profile))
 
     def ours(self, session: str) -> tuple[Entry, ...]:
         """The session's records that are ours, in a stable order."""

@@ -90,7 +90,7 @@ def _decide_live(record: SessionRecord, seen: Observation, now: datetime) -> Ste
     for sight, trigger in zip(seen.parts[:achieved], _DRIFT, strict=False):
         if seen.is_fresh(sight) and sight.status is not Status.PRESENT:
             return Move(trigger, sight.problem)
-    # Looked for before the record is made, so that a foreign rule never becomes ours by our own record.
+    # Looked for before anything is made, so that a foreign rule never becomes ours by our own record.
     for sight in seen.parts:
         if seen.is_fresh(sight) and sight.status is Status.FOREIGN:
             return Refuse(sight.problem)
@@ -104,14 +104,17 @@ def _forward(record: SessionRecord, seen: Observation) -> Step:
     if record.state is State.ROUTES_CREATED:
         verified = all(_is_there(sight, seen) for sight in seen.parts)
         return Move(Trigger.VERIFIED) if verified else Act(VerifyReady(seen.since))
-    if record.state is State.PENDING and (look := _first_look(seen)):
+    if look := _first_look(seen):
         return Act(look)
     stage = JOURNEY.index(record.state)
     return Move(_FORWARD[stage]) if _is_there(seen.parts[stage], seen) else Act(_ensure(record, seen))
 
 
 def _first_look(seen: Observation) -> VerifyReady | None:
-    """The look that has to come before the record: nobody looked yet, or what an old one saw may be gone."""
+    """The look that has to come before anything is made: nobody looked yet, or what an old one saw may be gone.
+
+    Also on the way: a new leader may have another owner id, and what stands at the name be the former one's.
+    """
     statuses = {sight.status for sight in seen.parts}
     if Status.UNKNOWN in statuses:
         return VerifyReady(NEVER)
@@ -156,13 +159,18 @@ def _decide_gone(record: SessionRecord, seen: Observation, now: datetime) -> Ste
 
 
 def _removal(record: SessionRecord, seen: Observation, *, keep_wanted: bool) -> Effect | None:
-    """The first removal that is still due: routes, then rules, the DNS record (which stands for the rule) last."""
+    """The first removal that is still due: routes, then rules, the DNS record last.
+
+    That record stands for the rule, and has to be known before it goes.
+    """
     wanted = seen.wanted
     routes = tuple(route.name for route in wanted.routes) if keep_wanted else ()
     hosts = tuple(rule.hostname for rule in wanted.rules) if keep_wanted else ()
     names = tuple(entry.name for entry in wanted.records) if keep_wanted else ()
     if _is_left(seen.routes, routes):
         return RemoveRoutes(seen.session, keep=routes)
+    if _is_left(seen.rules, hosts) and seen.dns.status is Status.UNKNOWN:
+        return VerifyReady(NEVER)
     if _is_left(seen.rules, hosts):
         return RemoveTunnelRules(seen.session, keep=hosts, recorded=record.rules)
     if _is_left(seen.dns, names):

@@ -120,9 +120,12 @@ def test_the_original_comment_is_what_the_original_operator_wrote() -> None:
 def test_a_conflict_names_the_record_its_type_its_owner_if_it_has_one_and_the_remedy() -> None:
     remedy = "delete or rename that record, and the session goes on by itself"
     text = f"{host(1)} has a record of type A that is not this operator's"
-    assert conflict_text(replace(OURS, type="A", comment="")) == (text, remedy)
+    assert conflict_text(replace(OURS, type="A", comment=""), PROFILE) == (text, remedy)
     text = f"{host(1)} has a record of type CNAME of owner team-b that is not this operator's"
-    assert conflict_text(replace(OURS, comment=render("team-b"))) == (text, remedy)
+    taken_over = "; or add team-b to OWNER_ID_PREVIOUS, if all of that owner's may be taken over"
+    assert conflict_text(replace(OURS, comment=render("team-b")), PROFILE) == (text, remedy + taken_over)
+    elsewhere = replace(OURS, comment=render("team-b"), content="other.cfargotunnel.com")
+    assert conflict_text(elsewhere, PROFILE) == (text, remedy), "no owner id makes another tunnel's record ours"
 
 
 @pytest.mark.parametrize(

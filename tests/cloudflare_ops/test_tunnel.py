@@ -157,10 +157,10 @@ async def test_where_another_owners_record_stands_the_rule_is_that_ones_whatever
     async with running(api) as operator:
         await operator.dns.look(NEVER)
         await operator.tunnel.look(NEVER)
-        seen = operator.tunnel.sight(session(1), (rule(1),), (rule(1, OLD),))
-        assert (seen.status, seen.ours) == (Status.FOREIGN, ())
-        with pytest.raises(ConflictError, match="RuleConflict"):
-            await operator.ensure_rule(1, recorded=(rule(1, OLD),))
+        assert operator.tunnel.sight(session(1), (rule(1),), (rule(1, OLD),)).ours == ()
+        for recorded in ((), (rule(1, OLD),)):
+            with pytest.raises(StaleError, match="RecordTaken"):
+                await operator.ensure_rule(1, recorded)
         await outcomes(*(operator.remove_rule(number, recorded=(rule(number, OLD),)) for number in (1, 2)))
         assert api.ingress == [written(1, OLD), CATCH_ALL]
 

@@ -61,7 +61,7 @@ def named(value: object) -> str | None:
 
 # One live Pod; each part as last seen: P(resent), M(issing), F(oreign), U(nknown); OLD: in a look that proves nothing.
 LIVE = [
-    # Before the record is made, somebody has to have looked at all three.
+    # Before anything is made, somebody has to have looked at all three.
     (PENDING, U, U, U, LOOK_ONCE),
     (PENDING, P, U, P, LOOK_ONCE),
     (PENDING, P, P, U, LOOK_ONCE),
@@ -84,11 +84,12 @@ LIVE = [
     # The rule.
     (DNS, P, M, M, ENSURE_RULES),
     (DNS, P, OLD_P, M, ENSURE_RULES),
-    (DNS, P, U, U, ENSURE_RULES),
-    (DNS, P, OLD_F, M, ENSURE_RULES),
+    (DNS, P, U, U, LOOK_ONCE),
+    (DNS, U, M, M, LOOK_ONCE),
+    (DNS, P, OLD_F, M, LOOK_ANEW),
     (DNS, P, P, M, Move(Trigger.RULE_EXISTS)),
     (DNS, OLD_M, P, M, Move(Trigger.RULE_EXISTS)),
-    (DNS, U, P, U, Move(Trigger.RULE_EXISTS)),
+    (DNS, U, P, U, LOOK_ONCE),
     (DNS, M, P, P, DNS_LOST),
     (DNS, F, P, P, DNS_TAKEN),
     (DNS, P, F, M, REFUSE),
@@ -96,8 +97,10 @@ LIVE = [
     # The routes.
     (RULE, P, P, M, ENSURE_ROUTES),
     (RULE, P, P, OLD_P, ENSURE_ROUTES),
-    (RULE, P, P, U, ENSURE_ROUTES),
-    (RULE, OLD_M, OLD_F, OLD_F, ENSURE_ROUTES),
+    (RULE, P, P, U, LOOK_ONCE),
+    (RULE, U, P, M, LOOK_ONCE),
+    (RULE, OLD_M, OLD_M, OLD_M, ENSURE_ROUTES),
+    (RULE, OLD_M, OLD_F, OLD_F, LOOK_ANEW),
     (RULE, P, P, P, Move(Trigger.ROUTES_EXIST)),
     (RULE, M, P, P, DNS_LOST),
     (RULE, M, M, M, DNS_LOST),

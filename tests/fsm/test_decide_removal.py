@@ -7,8 +7,8 @@ import pytest
 
 from fsm.decide import Act, Move, Rename, Rest, Step, Wait, decide
 from fsm.desired import TunnelRule
-from fsm.effects import RemoveDns, RemoveRoutes, RemoveTunnelRules
-from fsm.observation import Observation, PodFacts, Sight
+from fsm.effects import RemoveDns, RemoveRoutes, RemoveTunnelRules, VerifyReady
+from fsm.observation import NEVER, Observation, PodFacts, Sight
 from fsm.record import SessionRecord
 from fsm.states import State, Trigger
 from tests.builders import (
@@ -44,6 +44,7 @@ def paused(state: State, **changes: object) -> SessionRecord:
 REMOVE_ROUTES = Act(RemoveRoutes(HASH, keep=()))
 REMOVE_RULES = Act(RemoveTunnelRules(HASH, keep=(), recorded=()))
 REMOVE_DNS = Act(RemoveDns(HASH, keep=()))
+LOOK = Act(VerifyReady(NEVER))
 LEFT_DNS, LEFT_RULE, LEFT_ROUTES = present(HOST), present(HOST), present(*ROUTES)
 GONE = [
     (LEFT_DNS, LEFT_RULE, LEFT_ROUTES, REMOVE_ROUTES),
@@ -53,6 +54,11 @@ GONE = [
     (LEFT_DNS, LEFT_RULE, M, REMOVE_RULES),
     (LEFT_DNS, LEFT_RULE, F, REMOVE_RULES),
     (LEFT_DNS, U, M, REMOVE_RULES),
+    # Whose record stands at the name tells whose rule it is; nobody waits for Cloudflare to take routes away.
+    (U, LEFT_RULE, M, LOOK),
+    (U, U, M, LOOK),
+    (U, LEFT_RULE, LEFT_ROUTES, REMOVE_ROUTES),
+    (U, U, U, REMOVE_ROUTES),
     (M, missing(OLD_HOST), M, REMOVE_RULES),
     (LEFT_DNS, M, M, REMOVE_DNS),
     (LEFT_DNS, F, F, REMOVE_DNS),

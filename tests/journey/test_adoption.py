@@ -76,6 +76,19 @@ async def test_without_the_previous_owner_id_everything_is_somebody_elses(stage:
     assert not play.writes(stage)
 
 
+async def test_a_previous_owner_id_that_is_named_late_heals_all(stage: Stage) -> None:
+    await _ready_and_stopped(stage, OWNER_ID="before")
+    async with _visited(stage, SESSIONS):
+        forgetful = await play.started(stage, "operator-b", RESYNC_INTERVAL="1")
+        for session in SESSIONS:
+            texts = await play.told(stage, session, "RecordConflict")
+            assert "add before to OWNER_ID_PREVIOUS" in texts["last-error"]
+        assert await forgetful.stop() == 0
+        await play.started(stage, "operator-c", OWNER_ID_PREVIOUS="before", RESYNC_INTERVAL="1")
+        await play.ready(stage, *SESSIONS)
+    await assert_exact(stage, SESSIONS)
+
+
 async def test_a_changed_suffix_moves_every_session_to_its_new_name(stage: Stage) -> None:
     await _ready_and_stopped(stage)
     await play.started(stage, "operator-b", ROUTE_SUFFIX="-dev")

@@ -20,6 +20,17 @@ BUGS = (
         (Edit("cloudflare_ops/zone.py", "return Claim.ANOTHERS", "return Claim.FOREIGN"),),
     ),
     Mutant(
+        "a look comes before the record alone",
+        "a new leader that was not told the former owner id goes on where that one stopped, beside its record",
+        (
+            Edit(
+                "fsm/decide.py",
+                "if look := _first_look(seen):",
+                "if record.state is State.PENDING and (look := _first_look(seen)):",
+            ),
+        ),
+    ),
+    Mutant(
         "mark searched instead of parsed",
         "a record whose comment only mentions us is ours",
         (Edit("cloudflare_ops/ownership.py", "_MARK.fullmatch(comment)", "_MARK.search(comment)"),),

@@ -45,10 +45,9 @@ class CloudflareMonitor(Eyes):
         self.reading: dict[int, bool] = {}  # by replica: whether its newest request is a read of the tunnel
         # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
         self.lost: defaultdict[int, list[float]] = defaultdict(list)
-        self.marked: defaultdict[str, set[str]] = defaultdict(
-            set
-        )  # hostname -> the owners that ever had a record there
-        self._listed: dict[int, float] = {}  # by replica: when it asked for the newest list of records that it got
+        self._marked: dict[str, float] = {}  # record's id -> when an operator wrote it
+        # By replica: when it asked for a list of records, and when it had it.
+        self._lists: defaultdict[int, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=50))
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
         self._calls: defaultdict[int, deque[float]] = defaultdict(deque)
         self._silent: dict[int, tuple[float, float]] = {}  # by replica: after when and until when
@@ -133,7 +132,7 @@ class CloudflareMonitor(Eyes):
             right = {own.hostname for own in map(plain, rules) if own and own.service == service}
             self.show(replica, "rule", asked, sorted(right - self.hidden(rules)))
         elif isinstance(result, list):
-            self._listed[replica] = max(asked, self._listed.get(replica, asked))
+            self._lists[replica].append((asked, self.now()))
             self._show_records(replica, result, asked)
         elif request.method == "POST":
             self._show_records(replica, [*(result.get("posts") or ()), *(result.get("patches") or ())], asked)
@@ -157,10 +156,13 @@ class CloudflareMonitor(Eyes):
         )
         self.must(not hidden, f"replica {replica} puts {sorted(hidden)} behind a wildcard")
         if bases:
-            sent = list(map(repr, rules_of_document(config)))
-            for rule in rules_of_document(bases[-1].config):
-                if not self.is_foreign_rule(rule) and repr(rule) not in sent:
-                    self._check_rule_removed(replica, rule, config)
+            sent, before = rules_of_document(config), rules_of_document(bases[-1].config)
+            for rule in (rule for rule in before if not self.is_foreign_rule(rule) and rule not in sent):
+                self._check_rule_removed(replica, rule, config)
+            changed = [rule for rule in (*before, *sent) if rule not in before or rule not in sent]
+            moved = self.hidden(before) - self.hidden(sent)
+            for host in moved | {str(rule.get("hostname")) for rule in changed if not self.is_foreign_rule(rule)}:
+                self._check_no_others(replica, host, bases[-1])
 
     def _handled(self, replica: int, read: Read) -> float:
         """When the replica could look at it: who stops beside a reply cannot tell how long it lay there."""
@@ -172,15 +174,20 @@ class CloudflareMonitor(Eyes):
         lease = (self.settings[replica].watch_namespace, self.settings[replica].lease_name)
         own = {s.router_service_url for s in self.settings.values() if (s.watch_namespace, s.lease_name) == lease}
         self.must(service in own, f"replica {replica} removes a rule of another instance: {rule}")
-        target = self.settings[replica].profile.tunnel_target
-        records = [record for record in self.world.records.at(host) if record["content"] == target]
-        owners = {ownership.parse(str(record["comment"])) for record in records}
-        since, _ = self.since.get(("dns", host), (self.now(), ""))
-        is_anothers = bool(owners - {None, *self.owners(replica)}) and self._listed.get(replica, math.inf) > since
-        self.must(not is_anothers, f"replica {replica} removes the rule {host} beside a record of {owners}")
         if all(other.get("hostname") != host for other in config["ingress"]):  # else it points somewhere else now
             self.check_dead(replica, hash_of_hostname(host) or "", f"the rule {host}", host)
             self.check_asked(replica, hash_of_hostname(host) or "", host, PROOF)
+
+    def _check_no_others(self, replica: int, host: str, base: Read) -> None:
+        """No rule is touched beside a record of another owner that was in the last list: the record stands for it."""
+        seen = [asked for asked, got in self._lists[replica] if got <= base.at]
+        for record in self.world.records.at(host):
+            owner = ownership.parse(str(record["comment"]))
+            is_others = owner not in (None, *self.owners(replica)) and record["id"] not in self.foreign_records
+            is_known = self._marked.get(record["id"], -math.inf) < max(seen, default=math.inf)
+            is_on_our_tunnel = record["content"] == self.settings[replica].profile.tunnel_target
+            is_wrong = is_others and is_known and is_on_our_tunnel
+            self.must(not is_wrong, f"replica {replica} changes the rule {host} beside the record of {owner}")
 
     @contextmanager
     def cloudflare_effect(self, replica: int, request: Request) -> Iterator[None]:
@@ -208,7 +215,7 @@ class CloudflareMonitor(Eyes):
             is_marked = ownership.parse(str(record["comment"])) == self.settings[replica].owner_id
             is_written = before.get(key) != record
             if is_written and is_marked:
-                self.marked[record["name"]].add(self.settings[replica].owner_id)
+                self._marked[key] = self.now()
             self.must(is_marked or not is_written, f"replica {replica} wrote {record['name']} without the mark")
 
     def _check_record_touched(self, replica: int, record: Any, after: Any) -> None:

@@ -142,7 +142,7 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
 def _is_known(sim: Simulation, session: str, rule: TunnelRule) -> bool:
     """Whether somebody who runs was there when the session's last Pod went, and its record named this rule's service: a
     rule itself carries no mark. A record of a forgotten owner may have stood for it then."""
-    is_ours = not any(sim.is_forgotten(session, owner) for owner in sim.monitor.marked[rule.hostname])
+    is_ours = not any(sim.is_forgotten(session, owner) for owner in sim.monitor.beside[session])
     gone = sim.monitor.had_pod.get(session, 0.0)
     is_witnessed = any(sim.monitor.begun[replica.number] < gone for replica in sim.alive())
     return is_ours and is_witnessed and rule.service in sim.monitor.services[session]

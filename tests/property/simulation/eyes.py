@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any
 
 from cloudflare_ops.ingress import plain
+from cloudflare_ops.ownership import parse
 from controller.settings import Settings
 from fsm.desired import desired
 from fsm.session import HASH_LABEL, PREFIX, Profile, hash_of_hostname
@@ -64,6 +65,8 @@ class Eyes:
         self.live_since: dict[str, float] = {}
         self.born: dict[str, float] = {}
         self.had_pod: dict[str, float] = {}
+        # By session: whose records stood at its names while it had a Pod.
+        self.beside: defaultdict[str, set[str | None]] = defaultdict(set)
         self.services: defaultdict[str, set[str]] = defaultdict(set)  # what the records of its newest Pods name
         # (replica, part, name) -> when the newest request was sent that showed it there, and the newest write of it
         self.shown: dict[tuple[int, str, str], float] = {}
@@ -112,9 +115,13 @@ class Eyes:
         for session, pod in pods:
             self.born.setdefault(pod["metadata"]["uid"], now)
             self.had_pod[session] = now
+        owners: defaultdict[str | None, set[str | None]] = defaultdict(set)
+        for record in self.world.records.all():
+            owners[hash_of_hostname(str(record["name"]))].add(parse(str(record["comment"])))
         for session, here in groupby(sorted(pods, key=itemgetter(0)), key=itemgetter(0)):
             services = ((pod["metadata"].get("annotations") or {}).get(PREFIX + "service") for _, pod in here)
             self.services[session] = set(filter(None, services))
+            self.beside[session] = owners[session]
         live = {session for session, pod in pods if not pod["metadata"].get("deletionTimestamp")}
         self.live_since = {session: self.live_since.get(session, now) for session in live}
 

@@ -254,6 +254,11 @@ def _changed(**changes: str) -> Callable[[Simulation, float], None]:
     return change
 
 
+def _owner_is_changed_back(sim: Simulation, pause: float) -> None:
+    if former := sim.environment.get("OWNER_ID_PREVIOUS"):
+        _changed(OWNER_ID=former.partition(",")[0])(sim, pause)
+
+
 def _moved(sim: Simulation, pause: float) -> None:
     moving.move(sim)
     for neighbour in sim.alive(is_neighbour=True):
@@ -266,6 +271,7 @@ CHANGES: Mapping[str, Callable[[Simulation, float], None]] = {
     "suffix, back": _changed(ROUTE_SUFFIX="-oc"),
     "service": _changed(ROUTER_SERVICE_URL="http://other.svc:80"),
     "owner": _changed(OWNER_ID="second-{number}"),
+    "owner, back": _owner_is_changed_back,
     "owner, the former one forgotten": _changed(OWNER_ID="heir-{number}", OWNER_ID_PREVIOUS=""),
     "tunnel": _moved,
     "selector": _changed(POD_LABEL_SELECTOR="app.kubernetes.io/managed-by in (opencode-router,other)"),

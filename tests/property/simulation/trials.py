@@ -118,6 +118,29 @@ def _outlived(sim: Simulation, session: str, is_gone: bool) -> None:
     sim.monitor.must(_is_served(sim, session), f"{session} waits for its former Pod to end")
 
 
+def _disinherited(sim: Simulation, session: str, is_gone: bool) -> None:
+    """In the middle of the session's journey the operators get another owner id, and are not told the former one."""
+    sim.delete_session(session)
+    sim.end_pods(session)
+    sim.run(SETTLED)
+    sim.create_session(session)
+    wanted = sim.random.choice(("DnsCreated", "TunnelRuleAdded"))
+    for _ in range(100):
+        annotations = [pod["metadata"].get("annotations") or {} for pod in sim.pods_of(session)]
+        if any(each.get(PREFIX + "state") == wanted for each in annotations):
+            break
+        sim.run(0.05)
+    for replica in sim.alive():
+        sim.kill(replica)
+    sim.change(OWNER_ID=f"heir-{len(sim.replicas)}", OWNER_ID_PREVIOUS="")
+    sim.start()
+    sim.run(SETTLED)
+    if is_gone:
+        sim.delete_session(session)
+        sim.end_pods(session)
+        sim.run(SETTLED)
+
+
 def _is_served(sim: Simulation, session: str) -> bool:
     """Whether the operator has begun with the session's live Pod, if there is one."""
     pods = (pod["metadata"] for pod in sim.pods_of(session))
@@ -197,5 +220,6 @@ TRIALS: Mapping[str, Callable[[Simulation, str, bool], None]] = {
     "leaves the selection": _unselected,
     "comes back unheard": _unheard,
     "goes while answers take seconds": _slowly_gone,
+    "is inherited by another owner": _disinherited,
     "is outlived by its former Pod": _outlived,
 }
