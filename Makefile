@@ -64,7 +64,7 @@ $(MUTMUT):
 # Only a whole run draws the picture of docs/ anew.
 PLOT ?= $(if $(QUICK)$(ONLY),,docs/performance.svg)
 
-bench: setup ## What it costs, beside what is inevitable: 2.5 hours; QUICK=1 two minutes, ONLY=row, JSON=path, PLOT=path
+bench: setup ## What it costs, beside what is inevitable: 2.5 hours; QUICK=1 a minute, ONLY=row, JSON=path, PLOT=path
 	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only "$(ONLY)") $(if $(JSON),--json $(JSON)) $(if $(PLOT),--plot $(PLOT))
 
 demo: setup ## Two operators on a sandbox, from the first session to a clean end; KEEP=1 stays up

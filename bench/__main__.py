@@ -49,7 +49,7 @@ def _end_as_after_ctrl_c() -> None:
 async def _prepared(*, quick: bool, only: str) -> list[Order]:
     """The rows that are meant, once it is told what they are measured on."""
     if quick:
-        print("Kubernetes is the sandbox's, not a real API server: trust counts; times are lower than in production.\n")
+        print("Two rows at a time, and Kubernetes is the sandbox's, not a real API server: trust the counts alone.\n")
     else:
         find_programs()
     bare = await floors.bare()

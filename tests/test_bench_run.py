@@ -68,6 +68,16 @@ async def test_a_row_that_has_told_something_is_not_measured_again_and_the_other
     assert [figure.row for figure in run.figures] == [FIRST, SECOND]
 
 
+async def test_a_quick_run_says_nothing_of_goals_for_times(tmp_path: Path) -> None:
+    async def measure(order: Order, figures: list[Figure]) -> bool:
+        figures += [Figure(order.plan.row, unit, 2, unit, goal=1) for unit in ("calls", "s", "ms", "MiB")]
+        return True
+
+    run = Run(FEW[:1], None, measure)
+    await run.measure()
+    assert [figure.name for figure in run.figures if figure.is_over] == ["calls", "MiB"]
+
+
 async def test_the_file_has_all_rows_that_have_ended(tmp_path: Path) -> None:
     measuring = Measuring(tmp_path / "json", succeed)
     await Run(FEW, tmp_path / "json", measuring).measure()
