@@ -149,7 +149,8 @@ def test_a_session_that_went_leaves_nothing_and_makes_nothing(session: SessionRe
         after, step = run(session, there, pods)
         assert (after.state, step) == (State.TEARING_DOWN, Rest())
         assert not any(there.ours.values())
-        assert all(isinstance(effect, RemoveRoutes | RemoveTunnelRules | RemoveDns) for effect in there.done)
+        looks_and_removals = VerifyReady | RemoveRoutes | RemoveTunnelRules | RemoveDns
+        assert all(isinstance(effect, looks_and_removals) for effect in there.done)
 
 
 @given(records(), worlds())
