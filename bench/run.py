@@ -37,8 +37,8 @@ class Run:
     @property
     def figures(self) -> list[Figure]:
         """What was measured, in the order of the rows, and what follows from it."""
-        measured = [figure for number in sorted(self._found) for figure in self._found[number]]
-        figures = measured + compared(measured)
+        figures = [figure for number in sorted(self._found) for figure in self._found[number]]
+        figures += compared(figures)
         return [_counted(figure) for figure in figures] if self._is_quick else figures
 
     def has_all(self, is_meant: Callable[[Row], bool]) -> bool:

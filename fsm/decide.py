@@ -161,7 +161,7 @@ def _decide_gone(record: SessionRecord, seen: Observation, now: datetime) -> Ste
 def _removal(record: SessionRecord, seen: Observation, *, keep_wanted: bool) -> Effect | None:
     """The first removal that is still due: routes, then rules, the DNS record last.
 
-    That record stands for the rule, and has to be known before it goes.
+    The record stands for the rule: a look comes first, if it has to, and tells whose the rule is.
     """
     wanted = seen.wanted
     routes = tuple(route.name for route in wanted.routes) if keep_wanted else ()
@@ -169,10 +169,9 @@ def _removal(record: SessionRecord, seen: Observation, *, keep_wanted: bool) -> 
     names = tuple(entry.name for entry in wanted.records) if keep_wanted else ()
     if _is_left(seen.routes, routes):
         return RemoveRoutes(seen.session, keep=routes)
-    if _is_left(seen.rules, hosts) and seen.dns.status is Status.UNKNOWN:
-        return VerifyReady(NEVER)
     if _is_left(seen.rules, hosts):
-        return RemoveTunnelRules(seen.session, keep=hosts, recorded=record.rules)
+        removal = RemoveTunnelRules(seen.session, keep=hosts, recorded=record.rules)
+        return VerifyReady(NEVER) if seen.dns.status is Status.UNKNOWN else removal
     if _is_left(seen.dns, names):
         return RemoveDns(seen.session, keep=names)
     return None

@@ -1,5 +1,6 @@
 """That no row of a run takes anything from the others, and that what is known by then is in the file."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from bench.alone import Order, ordered
 from bench.bare import Bare
-from bench.figures import Figure, Row
+from bench.figures import HELD, OPERATOR, Figure, Row
 from bench.run import Run
 
 FEW = [order for order in ordered(Bare(1.0, 70.0, 0.001, 0.000_02), quick=True) if order.plan.row.what == "burst"]
@@ -66,6 +67,21 @@ async def test_a_row_that_has_told_something_is_not_measured_again_and_the_other
     assert not await run.measure()
     assert measuring.begun == [FIRST, SECOND]
     assert [figure.row for figure in run.figures] == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize(("quick", "who", "most"), [(False, OPERATOR, 1), (False, HELD, 2), (True, OPERATOR, 2)])
+async def test_rows_share_the_machine_only_where_it_does_no_harm(quick: bool, who: str, most: int) -> None:
+    at_work: list[int] = [0]
+
+    async def measure(order: Order, figures: list[Figure]) -> bool:
+        at_work.append(at_work[-1] + 1)
+        await asyncio.sleep(0)
+        at_work.append(at_work[-1] - 1)
+        return True
+
+    orders = [order for order in ordered(Bare(1.0, 70.0, 0.001, 0.000_02), quick=quick) if order.plan.row.who == who]
+    await Run(orders, None, measure).measure()
+    assert max(at_work) == most
 
 
 async def test_a_quick_run_says_nothing_of_goals_for_times(tmp_path: Path) -> None:

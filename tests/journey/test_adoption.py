@@ -78,15 +78,17 @@ async def test_without_the_previous_owner_id_everything_is_somebody_elses(stage:
 
 async def test_a_previous_owner_id_that_is_named_late_heals_all(stage: Stage) -> None:
     await _ready_and_stopped(stage, OWNER_ID="before")
-    async with _visited(stage, SESSIONS):
+    async with _visited(stage, SESSIONS[1:]):
         forgetful = await play.started(stage, "operator-b", RESYNC_INTERVAL="1")
         for session in SESSIONS:
             texts = await play.told(stage, session, "RecordConflict")
             assert "add before to OWNER_ID_PREVIOUS" in texts["last-error"]
+        await stage.kube.delete_session(SESSIONS[0])
         assert await forgetful.stop() == 0
-        await play.started(stage, "operator-c", OWNER_ID_PREVIOUS="before", RESYNC_INTERVAL="1")
-        await play.ready(stage, *SESSIONS)
-    await assert_exact(stage, SESSIONS)
+        await play.started(stage, "operator-c", OWNER_ID_PREVIOUS="before", RESYNC_INTERVAL="1", ORPHAN_GRACE="1")
+        await play.ready(stage, *SESSIONS[1:])
+        await play.until(lambda: _is_gone(stage, SESSIONS[0]), "what the ended session left is swept")
+    await assert_exact(stage, SESSIONS[1:])
 
 
 async def test_a_changed_suffix_moves_every_session_to_its_new_name(stage: Stage) -> None:
@@ -186,6 +188,10 @@ async def _is_ready_in(kube: KubeClient, session: str) -> bool:
 
 async def _all_answer(stage: Stage) -> bool:
     return {(await stage.visit(session))[0] for session in SESSIONS} == {200}
+
+
+async def _is_gone(stage: Stage, session: str) -> bool:
+    return not [name for name in await stage.left() if session in name]
 
 
 async def _has_no(stage: Stage, suffix: str) -> bool:

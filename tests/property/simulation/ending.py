@@ -10,7 +10,7 @@ from typing import Any
 from cloudflare_ops import ownership
 from cloudflare_ops.ingress import plain
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
-from fsm.desired import TunnelRule, desired
+from fsm.desired import desired
 from fsm.session import OWNER_LABEL, PREFIX, hash_of_hostname, hash_of_route
 from fsm.states import State
 from tests.property.simulation import moving
@@ -134,18 +134,18 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
                 for record in sim.world.records.at(own.hostname)
             )
             is_wanted = session in live and own.hostname == sim.hostname_of(session)
-            is_unknown = own.service in sim.former_services and not _is_known(sim, session, own)
+            is_unknown = own.service in sim.former_services and not _is_known(sim, session, own.service)
             if is_wanted or not (is_claimed or is_unknown):
                 yield "rule", own.hostname, session
 
 
-def _is_known(sim: Simulation, session: str, rule: TunnelRule) -> bool:
-    """Whether somebody who runs was there when the session's last Pod went, and its record named this rule's service: a
-    rule itself carries no mark. A record of a forgotten owner may have stood for it then."""
+def _is_known(sim: Simulation, session: str, service: str) -> bool:
+    """Whether somebody who runs was there when the session's last Pod went, and its record named this service: a rule
+    itself carries no mark. A record of a forgotten owner may have stood for it then."""
     is_ours = not any(sim.is_forgotten(session, owner) for owner in sim.monitor.beside[session])
     gone = sim.monitor.had_pod.get(session, 0.0)
     is_witnessed = any(sim.monitor.begun[replica.number] < gone for replica in sim.alive())
-    return is_ours and is_witnessed and rule.service in sim.monitor.services[session]
+    return is_ours and is_witnessed and service in sim.monitor.services[session]
 
 
 def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:

@@ -247,8 +247,7 @@ def _rolled_out(sim: Simulation, pause: float) -> None:
 
 def _changed(**changes: str) -> Callable[[Simulation, float], None]:
     def change(sim: Simulation, pause: float) -> None:
-        # An owner id that comes back would find what it had left, as many orphans as the brake holds.
-        sim.change(**{name: text.format(number=len(sim.replicas)) for name, text in changes.items()})
+        sim.change(**changes)
         _rolled_out(sim, pause)
 
     return change
@@ -266,13 +265,15 @@ def _moved(sim: Simulation, pause: float) -> None:
     _rolled_out(sim, pause)
 
 
+# Another owner id, and nobody is told the former one.
+FORGETFUL = {"OWNER_ID": "heir-{number}", "OWNER_ID_PREVIOUS": ""}
 CHANGES: Mapping[str, Callable[[Simulation, float], None]] = {
     "suffix": _changed(ROUTE_SUFFIX="-x"),
     "suffix, back": _changed(ROUTE_SUFFIX="-oc"),
     "service": _changed(ROUTER_SERVICE_URL="http://other.svc:80"),
     "owner": _changed(OWNER_ID="second-{number}"),
     "owner, back": _owner_is_changed_back,
-    "owner, the former one forgotten": _changed(OWNER_ID="heir-{number}", OWNER_ID_PREVIOUS=""),
+    "owner, the former one forgotten": _changed(**FORGETFUL),
     "tunnel": _moved,
     "selector": _changed(POD_LABEL_SELECTOR="app.kubernetes.io/managed-by in (opencode-router,other)"),
     "everything": _changed(ROUTE_SUFFIX="-y", ROUTER_SERVICE_URL="http://third.svc:80", OWNER_ID="third-{number}"),

@@ -31,22 +31,22 @@ def move(sim: Simulation) -> None:
 def stranded(sim: Simulation) -> list[Mapping[str, Any]]:
     """The records of sessions' names that lead to the former tunnel, or are of a forgotten owner."""
     former = {f"{tunnel}.cfargotunnel.com" for tunnel in sim.world.tunnels.keys() - {sim.world.tunnel_id}}
-    found = [(record, hash_of_hostname(str(record["name"]))) for record in sim.world.records.all()]
-    return [r for r, session in found if session and (r["content"] in former or _is_forgotten(sim, session, r))]
-
-
-def _is_forgotten(sim: Simulation, session: str, record: Mapping[str, Any]) -> bool:
-    return sim.is_forgotten(session, parse(str(record["comment"])))
+    found: list[Mapping[str, Any]] = []
+    for record in sim.world.records.all():
+        if session := hash_of_hostname(str(record["name"])):
+            is_forgotten = sim.is_forgotten(session, parse(str(record["comment"])))
+            found += [record] if is_forgotten or record["content"] in former else []
+    return found
 
 
 def stranded_routes(sim: Simulation) -> list[str]:
     """The names of sessions' routes that are of a forgotten owner."""
-    owners = {
-        name: (route["metadata"].get("labels") or {}).get(OWNER_LABEL) for name, route in sim.monitor.routes().items()
-    }
-    return [
-        name for name, owner in owners.items() if (session := hash_of_route(name)) and sim.is_forgotten(session, owner)
-    ]
+    found = []
+    for name, route in sim.monitor.routes().items():
+        owner = (route["metadata"].get("labels") or {}).get(OWNER_LABEL)
+        if (session := hash_of_route(name)) and sim.is_forgotten(session, owner):
+            found.append(name)
+    return found
 
 
 def remove_stranded(sim: Simulation) -> None:

@@ -163,6 +163,8 @@ class Simulation(Scene):
     def change(self, **changes: str) -> None:
         """The settings are other ones from now on: those of every replica that is started later."""
         before = self.environment
+        # An owner id that comes back would find what it had left, as many orphans as the brake holds.
+        changes = {name: text.format(number=len(self.replicas)) for name, text in changes.items()}
         if "OWNER_ID" in changes and "OWNER_ID_PREVIOUS" not in changes:
             former = (before.get("OWNER_ID", "opencode-router"), before.get("OWNER_ID_PREVIOUS", ""))
             changes["OWNER_ID_PREVIOUS"] = ",".join(filter(None, former))

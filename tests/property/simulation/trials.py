@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from fsm.session import PREFIX
 from tests.property.simulation import kill_points
-from tests.property.simulation.fates import HALT_STEPS, PEOPLE, stop_for
+from tests.property.simulation.fates import FORGETFUL, HALT_STEPS, PEOPLE, stop_for
 from tests.property.simulation.loop import ReplicaTask
 from tests.property.simulation.network import Fault
 from tests.property.simulation.preludes import PRELUDES
@@ -132,7 +132,7 @@ def _disinherited(sim: Simulation, session: str, is_gone: bool) -> None:
         sim.run(0.05)
     for replica in sim.alive():
         sim.kill(replica)
-    sim.change(OWNER_ID=f"heir-{len(sim.replicas)}", OWNER_ID_PREVIOUS="")
+    sim.change(**FORGETFUL)
     sim.start()
     sim.run(SETTLED)
     if is_gone:
