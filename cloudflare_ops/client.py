@@ -7,6 +7,7 @@ task of that term. The way of one call: breaker -> budget and pause (429) -> lea
 """
 
 import asyncio
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
@@ -27,6 +28,8 @@ TIME_LIMIT = 10.0  # seconds per request: a lease of 15 s must outlive a write t
 READ_ATTEMPTS = 3
 # No jitter: one process calls at a time, there is no herd to spread.
 READ_PAUSE = wait_exponential(multiplier=0.5, max=2.0)  # seconds
+
+_log = logging.getLogger(__name__)
 
 Accept = Callable[[Mapping[str, Any]], None]
 Body = dict[str, Any]
@@ -174,13 +177,17 @@ class Client:
         try:
             reply = await (_to_its_end(exchange) if request.is_write else exchange)
         except NoReplyError as error:
-            self.calls[request.kind, "no reply"] += 1
-            raise errors.lost(request.method, sent=error.sent) from None
-        self.calls[request.kind, str(reply.status)] += 1
+            self._count(request.kind, "no reply")
+            raise errors.lost(request.method, sent=error.sent, why=error.why) from None
+        self._count(request.kind, str(reply.status))
         # The process may have been suspended while the reply lay in the socket: what it says is history by now.
         if not request.is_write and self._now() - begun > self._limit:
             raise errors.lost(request.method, sent=True)
         return reply
+
+    def _count(self, kind: str, status: str) -> None:
+        self.calls[kind, status] += 1
+        _log.debug("asked Cloudflare", extra={"request": kind, "status": status})
 
     async def _timed(self, request: _Request, begun: float) -> Reply:
         self.budget.sent(begun)

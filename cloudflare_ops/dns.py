@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Never
 
-from cloudflare_ops import errors, ownership
+from cloudflare_ops import errors, journal, ownership
 from cloudflare_ops.bisect import bisect
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
@@ -219,6 +219,7 @@ class Dns:
                 if len(operations) == 1:
                     self._quota.trip(POSTS, error)
                 raise
+        journal.tell_records(kind, (operation.name for operation in operations))
         self._told_of_quota(kind)
 
     def _absorb(self, kind: str, reply: Mapping[str, Any], expected: int, began: float) -> None:

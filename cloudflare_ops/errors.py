@@ -76,6 +76,11 @@ _SHARED = {
         "migrate it to remote management in the dashboard, or set CF_TUNNEL_ID to a tunnel that is",
     ),
 }
+_WAY = "check the way to api.cloudflare.com, port 443: network policies, name resolution, HTTPS_PROXY"
+_MEND = {
+    "RecordRejected": "mend what these words name: most often DOMAIN or ROUTE_SUFFIX",
+    "RuleRejected": "mend what these words name: most often ROUTER_SERVICE_URL",
+}
 _QUOTA = (
     "the zone's DNS record quota is used up",
     "delete records that nobody needs, or move the zone to a plan with more; waiting sessions then go on by themselves",
@@ -98,11 +103,13 @@ def shared(reason: str, said: str = "") -> SharedError:
     return SharedError(reason, f"{text} ({said})" if said else text, remedy)
 
 
-def lost(method: str, *, sent: bool) -> TransientError:
-    """No reply; `sent` tells that the request may have reached Cloudflare."""
+def lost(method: str, *, sent: bool, why: str = "") -> TransientError:
+    """No reply; `sent` tells that the request may have reached Cloudflare, `why` what is in the way, if known."""
+    what = f": {why}" if why else ""
     if method == "GET" or not sent:
-        return TransientError("CloudflareUnreachable", "no reply from the Cloudflare API")
-    return OutcomeUnknownError("CloudflareUnreachable", "no reply from the Cloudflare API to a write")
+        text = f"no reply from the Cloudflare API{what}"
+        return TransientError("CloudflareUnreachable", text, "" if sent else _WAY)
+    return OutcomeUnknownError("CloudflareUnreachable", f"no reply from the Cloudflare API to a write{what}")
 
 
 def translate(method: str, endpoint: Endpoint, status: int, headers: Mapping[str, str], body: object) -> SessionError:
@@ -138,7 +145,8 @@ def _by_request(
     if codes & _GONE or (status == 404 and endpoint is Endpoint.BATCH):
         return RecordGoneError("RecordGone", said or "a record is gone")
     if status in _INVALID:
-        return RejectedError("RecordRejected" if endpoint.is_dns else "RuleRejected", said or f"HTTP {status}")
+        reason = "RecordRejected" if endpoint.is_dns else "RuleRejected"
+        return RejectedError(reason, said or f"HTTP {status}", _MEND[reason])
     return None
 
 

@@ -7,7 +7,9 @@ ignores a `Retry-After` of more than a minute.
 """
 
 import json
-from collections.abc import Mapping
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import httpx
@@ -16,6 +18,14 @@ from cloudflare import APIConnectionError, APIStatusError, AsyncCloudflare, Clou
 DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 # Failures of the way there: the request was never sent, so nothing can have come of it.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
+# What a person can do something about. The first that is among the error's causes counts.
+_REASONS: tuple[tuple[type[BaseException], str], ...] = (
+    (socket.gaierror, "its name cannot be resolved"),
+    (ssl.SSLError, "no trusted TLS connection"),
+    (httpx.ProxyError, "the proxy refuses it"),
+    (httpx.ConnectTimeout, "nobody answers there"),
+    (httpx.ConnectError, "no connection"),
+)
 
 
 class Reply(NamedTuple):
@@ -27,11 +37,13 @@ class Reply(NamedTuple):
 
 
 class NoReplyError(Exception):
-    """The connection failed or the time was over; `sent` tells that the request may have been carried out."""
+    """The connection failed or the time was over; `sent` tells that the request may have been carried out, `why` what
+    was in the way, if that is known."""
 
-    def __init__(self, *, sent: bool) -> None:
+    def __init__(self, *, sent: bool, why: str = "") -> None:
         super().__init__("no reply")
         self.sent = sent
+        self.why = why
 
 
 class Transport(Protocol):
@@ -66,7 +78,7 @@ class SdkTransport:
         except APIStatusError as error:
             response = error.response
         except APIConnectionError as error:
-            raise NoReplyError(sent=not isinstance(error.__cause__, _UNSENT)) from None
+            raise NoReplyError(sent=not isinstance(error.__cause__, _UNSENT), why=_why(error)) from None
         except CloudflareError:
             raise NoReplyError(sent=True) from None
         return Reply(response.status_code, response.headers, self._parsed(response))
@@ -89,3 +101,15 @@ class SdkTransport:
     async def close(self) -> None:
         """Close the connections."""
         await self._sdk.close()
+
+
+def _why(error: BaseException) -> str:
+    """One of a few stable texts: what the libraries say may hold addresses and times."""
+    causes = tuple(_causes(error))
+    return next((text for kind, text in _REASONS if any(isinstance(cause, kind) for cause in causes)), "")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Never
 
-from cloudflare_ops import errors
+from cloudflare_ops import errors, journal
 from cloudflare_ops.bisect import bisect
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
@@ -59,6 +59,10 @@ class _Document:
     began: float
     ended: float
     by_session: Mapping[str, Sequence[TunnelRule]]
+
+    @property
+    def rules(self) -> set[TunnelRule]:
+        return {rule for rules in self.by_session.values() for rule in rules}
 
 
 class Tunnel:
@@ -210,6 +214,7 @@ class Tunnel:
         return document if is_recent else None
 
     def _is_next(self, read: _Document, written: _Document) -> bool:
+        journal.tell_document((read.version, written.version), read.rules, written.rules)
         if read.version is None or written.version is None or written.version <= read.version + 1:
             return True
         self._on_overwrite(read.version, written.version)

@@ -234,7 +234,8 @@ class Operator:
         except OSError as error:
             where = f"port {settings.health_port} of {settings.health_host or 'all addresses'}"
             text = f"{where} for /healthz cannot be had ({error.strerror})"
-            raise UnusableError("HealthPortTaken", text, "set HEALTH_HOST or HEALTH_PORT") from error
+            remedy = "set HEALTH_PORT to one that is free (in a Pod also in sidecar.yaml), HEALTH_HOST to nothing"
+            raise UnusableError("HealthPortTaken", text, remedy) from error
         _log.info("serving /healthz", extra={"port": port})
         try:
             yield

@@ -56,7 +56,8 @@ class SessionRecord:
 
 def begin(pod_uid: str, hostname: str, now: datetime, *, unreadable: str = "") -> SessionRecord:
     """The record of a session that has none, or whose text cannot be read (`unreadable` names the key)."""
-    error = f"{UNREADABLE}: {unreadable}" if unreadable else None
+    text = f"{UNREADABLE}: the annotation {unreadable} could not be read; the session was worked out again"
+    error = text if unreadable else None
     return SessionRecord(pod_uid, State.PENDING, hostname, since=_second(now), last_error=error)
 
 

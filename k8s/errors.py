@@ -14,6 +14,7 @@ ids, addresses or times; the API's own message is shown only where it cannot quo
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,8 @@ JSON_PATCH = "application/json-patch+json"
 
 _MESSAGE_LIMIT = 300  # characters of the API's own message
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+# The authorizer's words; a policy's may hold "cannot", too, and are worth more than a remedy of ours.
+_DENIED = re.compile(r"\bcannot [a-z]+ resource\b")
 # Server-side apply answers a field that the CRD does not know with a 500, which no repetition mends.
 _UNDECLARED = "field not declared in schema"
 
@@ -104,9 +107,10 @@ def _unauthorized(_: Answer) -> SessionError:
 def _forbidden(answer: Answer) -> SessionError:
     verb, resource, namespace = _asked(answer)
     if any(cause.get("reason") == "NamespaceTerminating" for cause in answer.causes):
-        return PermanentError("NamespaceTerminating", f"namespace {namespace} is being deleted")
-    # The authorizer says "cannot <verb> resource ..."; admission (quota, policy, webhook) refuses with its own words.
-    if answer.message and "cannot" not in answer.message:
+        remedy = "wait until it is gone and create it again, if it is needed"
+        return PermanentError("NamespaceTerminating", f"namespace {namespace} is being deleted", remedy)
+    # Admission (quota, policy, webhook) refuses with its own words.
+    if answer.message and not _DENIED.search(answer.message):
         return _rejected(answer)
     remedy = f"grant {verb} on {resource} in namespace {namespace} to the operator's ServiceAccount (Role in deploy/)"
     return PermanentError("KubernetesForbidden", f"the operator may not {verb} {resource}", remedy)

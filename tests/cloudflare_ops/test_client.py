@@ -274,11 +274,33 @@ async def test_a_connection_that_was_never_made_is_told_from_one_that_broke() ->
     try:
         with pytest.raises(NoReplyError) as broke:
             await transport.request("POST", "/zones/z/x", None, {}, 5)
-        assert broke.value.sent
+        assert (broke.value.sent, broke.value.why) == (True, "")
         await runner.cleanup()
         with pytest.raises(NoReplyError) as never:
             await transport.request("POST", "/zones/z/x", None, {}, 5)
-        assert not never.value.sent
+        assert (never.value.sent, never.value.why) == (False, "no connection")
+    finally:
+        await transport.close()
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("place", "why"),
+    [
+        ("https://127.0.0.1", "no trusted TLS connection"),
+        ("http://nowhere.invalid", "its name cannot be resolved"),
+    ],
+)
+async def test_what_is_wrong_with_the_way_there_is_told(place: str, why: str) -> None:
+    async def never(_: web.Request) -> web.Response:
+        raise AssertionError("nothing arrives")
+
+    runner, base = await serve(never)
+    transport = SdkTransport(TOKEN, base_url=base.replace("http://127.0.0.1", place))
+    try:
+        with pytest.raises(NoReplyError) as met:
+            await transport.request("POST", "/zones/z/x", None, {}, 5)
+        assert (met.value.sent, met.value.why) == (False, why)
     finally:
         await transport.close()
         await runner.cleanup()

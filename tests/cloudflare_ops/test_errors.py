@@ -14,6 +14,8 @@ from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.transport import NoReplyError, Reply, SdkTransport
 from fsm.errors import PermanentError, SessionError, SharedError, TransientError
 
+MEND = ". Mend what these words name: most often "
+WAY = "Check the way to api.cloudflare.com, port 443: network policies, name resolution, HTTPS_PROXY"
 ZONE, RECORDS, BATCH, TUNNEL = Endpoint.ZONE, Endpoint.RECORDS, Endpoint.BATCH, Endpoint.TUNNEL
 
 
@@ -84,7 +86,8 @@ def test_the_words_of_an_error_chain_are_told_and_long_words_are_cut() -> None:
     chain = [{"code": 9007, "message": "Content for CNAME record is invalid."}]
     body = {"errors": [{"code": 1004, "message": "DNS Validation Error", "error_chain": chain}]}
     said = str(errors.translate("POST", BATCH, 400, {}, body))
-    assert said == "RecordRejected: 1004: DNS Validation Error; 9007: Content for CNAME record is invalid"
+    words = "1004: DNS Validation Error; 9007: Content for CNAME record is invalid"
+    assert said == f"RecordRejected: {words}{MEND}DOMAIN or ROUTE_SUFFIX"
     endless = {"errors": [{"code": 1, "message": "x" * 5000}]}
     assert len(str(errors.translate("POST", BATCH, 400, {}, endless))) < 400
 
@@ -128,8 +131,8 @@ RATE_LIMITED = "RateLimited: Cloudflare takes no more requests for a while (1,20
         ("POST", BATCH, (400, 81044), "RecordGone: 81044: words"),
         ("POST", BATCH, (404, 0), "RecordGone: 0: words"),
         ("POST", BATCH, (405, 0), "CloudflareError: HTTP 405 from the Cloudflare API (0: words)"),
-        ("POST", BATCH, (400, 1004), "RecordRejected: 1004: words"),
-        ("PUT", TUNNEL, (400, 1056), "RuleRejected: 1056: words"),
+        ("POST", BATCH, (400, 1004), f"RecordRejected: 1004: words{MEND}DOMAIN or ROUTE_SUFFIX"),
+        ("PUT", TUNNEL, (400, 1056), f"RuleRejected: 1056: words{MEND}ROUTER_SERVICE_URL"),
     ],
 )
 def test_every_answer_has_its_text(method: str, endpoint: Endpoint, answer: tuple[int, int], text: str) -> None:
@@ -141,8 +144,8 @@ def test_every_answer_has_its_text(method: str, endpoint: Endpoint, answer: tupl
     ("endpoint", "status", "text"),
     [
         (BATCH, 404, "RecordGone: a record is gone"),
-        (BATCH, 422, "RecordRejected: HTTP 422"),
-        (TUNNEL, 413, "RuleRejected: HTTP 413"),
+        (BATCH, 422, f"RecordRejected: HTTP 422{MEND}DOMAIN or ROUTE_SUFFIX"),
+        (TUNNEL, 413, f"RuleRejected: HTTP 413{MEND}ROUTER_SERVICE_URL"),
     ],
 )
 def test_an_answer_without_words_has_a_text_all_the_same(endpoint: Endpoint, status: int, text: str) -> None:
@@ -150,24 +153,26 @@ def test_an_answer_without_words_has_a_text_all_the_same(endpoint: Endpoint, sta
 
 
 def test_an_error_without_a_message_is_told_by_its_code() -> None:
-    assert str(errors.translate("POST", BATCH, 400, {}, {"errors": [{"code": 1004}]})) == "RecordRejected: 1004: "
+    said = str(errors.translate("POST", BATCH, 400, {}, {"errors": [{"code": 1004}]}))
+    assert said == f"RecordRejected: 1004: {MEND}DOMAIN or ROUTE_SUFFIX"
 
 
 @pytest.mark.parametrize(
     ("method", "sent", "kind", "text"),
     [
-        ("GET", True, TransientError, "no reply from the Cloudflare API"),
-        ("GET", False, TransientError, "no reply from the Cloudflare API"),
-        ("PUT", False, TransientError, "no reply from the Cloudflare API"),
-        ("PUT", True, errors.OutcomeUnknownError, "no reply from the Cloudflare API to a write"),
+        ("GET", True, TransientError, "no reply from the Cloudflare API: why"),
+        ("GET", False, TransientError, f"no reply from the Cloudflare API: why. {WAY}"),
+        ("PUT", False, TransientError, f"no reply from the Cloudflare API: why. {WAY}"),
+        ("PUT", True, errors.OutcomeUnknownError, "no reply from the Cloudflare API to a write: why"),
     ],
 )
 def test_only_a_write_that_was_sent_is_in_doubt_without_a_reply(
     method: str, sent: bool, kind: type[SessionError], text: str
 ) -> None:
-    error = errors.lost(method, sent=sent)
+    error = errors.lost(method, sent=sent, why="why")
     assert type(error) is kind
     assert str(error) == f"CloudflareUnreachable: {text}"
+    assert str(errors.lost(method, sent=sent)) == f"CloudflareUnreachable: {text.replace(': why', '')}"
 
 
 def test_only_a_server_that_fails_leaves_a_write_in_doubt() -> None:

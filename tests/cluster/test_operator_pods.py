@@ -107,7 +107,8 @@ def test_records_that_a_person_edited_are_worked_out_again_and_that_is_told(site
     wanted = {session: rest(record) for session, record in site.records().items()}
     for edit, session in sessions.items():
         annotate(site, session, edit)
-        wanted[session]["last-error"] = f"RecordUnreadable: {EDITS[edit]}"
+        said = f"the annotation {EDITS[edit]} could not be read; the session was worked out again"
+        wanted[session]["last-error"] = f"RecordUnreadable: {said}"
     wait_for(
         lambda: {session: rest(record) for session, record in site.records().items()} == wanted,
         what="all are Ready again and say what it was",

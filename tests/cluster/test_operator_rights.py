@@ -6,7 +6,7 @@ import json
 import yaml
 
 from tests.cluster.manifests import new_hash, pod_name, rendered, sidecar_pod
-from tests.cluster.site import Json, Operator, Site
+from tests.cluster.site import LEASE, Json, Operator, Site
 from tests.controlplane import ControlPlane, wait_for
 
 Right = tuple[str, str, str]  # group, resource with subresource, verb
@@ -71,6 +71,25 @@ def test_the_roles_are_enough_for_everything_and_hold_nothing_too_much(site_with
     site.wait_until_clean()
     assert site.forbidden() == []
     assert rights_used(site) == rights_of_roles(site.namespace)
+
+
+def test_without_its_rights_it_stops_and_with_them_it_goes_on(site: Site) -> None:
+    """What README says to do when it has to stop at once, while the router in the same Pod goes on."""
+    operator, session, late = site.start(), new_hash(), new_hash()
+    site.create(session)
+    site.wait_until([session])
+    there = site.left()
+    site.kubectl("delete", "rolebinding", LEASE)
+    wait_for(lambda: operator.health()["role"] == "standby", what="it does not lead any more")
+    site.create(late)
+    site.delete(session)
+    before = len(site.forbidden())
+    wait_for(lambda: len(site.forbidden()) > before + 5, what="it has tried again and again")
+    assert site.left() == there
+    assert "KubernetesForbidden" in operator.problems()
+    site.cluster.kubectl("apply", "--filename", "-", stdin=rendered(site.namespace))
+    site.wait_until([late])
+    wait_for(lambda: not any(session in name for name in site.left()), what="what ended meanwhile is removed")
 
 
 def lose_a_route(site: Site, session: str) -> None:

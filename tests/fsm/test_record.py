@@ -62,7 +62,8 @@ def test_the_bounds_that_people_are_told_of() -> None:
 
 def test_a_session_whose_text_cannot_be_read_begins_anew_and_says_which() -> None:
     new = begin("uid-1", HOST, NOW, unreadable="retry-at")
-    assert (new.state, new.last_error, new.attempts) == (State.PENDING, "RecordUnreadable: retry-at", 0)
+    said = "RecordUnreadable: the annotation retry-at could not be read; the session was worked out again"
+    assert (new.state, new.last_error, new.attempts) == (State.PENDING, said, 0)
 
 
 @pytest.mark.parametrize(("state", "trigger"), FORWARD)

@@ -69,7 +69,7 @@ async def test_a_port_that_is_taken_is_told(stage: Stage) -> None:
     code, text = await _run(stage.environment(HEALTH_PORT=port))
     assert code == 2
     assert f"HealthPortTaken: port {port} of 127.0.0.1 for /healthz cannot be had" in text
-    assert text.rstrip().endswith("Set HEALTH_HOST or HEALTH_PORT")
+    assert "Set HEALTH_PORT to one that is free (in a Pod also in sidecar.yaml)" in text
     assert "Traceback" not in text
 
 

@@ -60,8 +60,9 @@ async def test_records_that_nobody_can_read_are_told_and_worked_out_again(stage:
     for session, (key, text) in broken.items():
         await stage.kube.annotate(session, {PREFIX + key: text})
     for session, (key, _) in broken.items():
-        assert (await play.news(stage, session, "RecordUnreadable"))["note"] == key
-        texts = await play.told(stage, session, f"RecordUnreadable: {key}")
+        said = f"the annotation {key} could not be read; the session was worked out again"
+        assert (await play.news(stage, session, "RecordUnreadable"))["note"] == said
+        texts = await play.told(stage, session, f"RecordUnreadable: {said}")
         assert texts["state"] == "Ready"
         assert (await stage.visit(session))[0] == 200
     # Everything was there: worked out again from the world, and nothing was made anew.

@@ -177,9 +177,9 @@ def _unseen(sim: Simulation, service: str, session: str, pause: float) -> None:
 
 
 def _events_late(sim: Simulation, service: str, session: str, pause: float) -> None:
-    sim.monitor.tell("fate", "events come late, and twice")
+    sim.monitor.tell("fate", "events come late, some twice, and some again when they are long over")
     sim.troubles.delay = 3.0
-    sim.troubles.disturb.extend(["duplicate"] * 3)
+    sim.troubles.disturb.extend(["duplicate", "replay"] * 6)
     sim.run(pause)
 
 

@@ -21,6 +21,7 @@ from tests.property.simulation.network import Fault, FaultyError, LostError, Net
 
 BOOKMARKS = 60.0  # seconds between two
 LOOK = 15.0  # seconds after which a watch that says nothing looks whether it still stands
+REPLAYED = 6  # events between one and its replay
 
 
 class WatchTroubles:
@@ -34,7 +35,8 @@ class WatchTroubles:
         self.delay = 0.0  # seconds before an event is told
         self.are_events_lost = False  # whether the answer to an Event that is posted never comes
         self.are_routes_lost = False  # whether no write of a route arrives
-        self.disturb: deque[str] = deque()  # "duplicate": the next event is told twice
+        # What comes with the next events: "duplicate" is the same one once more, "replay" one of long before.
+        self.disturb: deque[str] = deque()
 
 
 class SimulatedKube:
@@ -92,7 +94,7 @@ class SimulatedKube:
 
     def _effect(self, replica: int, request: Request) -> Response | Stream:
         if replica in self._troubles.blind and request.method == "GET" and request.path.endswith("/pods"):
-            return Response(403, {"message": "the operator cannot list pods"})
+            return Response(403, {"message": "the operator cannot list resource pods"})
         with self._monitor.kube_effect(replica, request):
             return self._api.answer(request, self._wall())
 
@@ -121,6 +123,7 @@ class SimulatedKube:
         """`initial` is when a list was asked for that the first events are, up to a bookmark."""
         loop = asyncio.get_running_loop()
         wake = asyncio.Event()
+        past: deque[Object] = deque(maxlen=REPLAYED)
         stream.watch.wake = wake.set
         end = loop.time() + (stream.timeout or 3600)
         heard = loop.time()
@@ -129,7 +132,7 @@ class SimulatedKube:
             self._check(generation, heard, idle)
             if REPLICA.get() not in self._troubles.silent:
                 for event in stream.watch.take():
-                    for told in await self._told(event):
+                    for told in await self._told(event, past):
                         heard = loop.time()
                         initial = None if told["type"] == "BOOKMARK" else initial
                         self._monitor.kube_told(REPLICA.get(), path, told, LONG_AGO if initial is None else initial)
@@ -152,11 +155,14 @@ class SimulatedKube:
         if generation != self._troubles.generation or not self._network.is_reachable("kube") or now - heard > idle:
             raise TransientError("KubernetesUnavailable", "the watch broke")
 
-    async def _told(self, event: Object) -> list[Object]:
+    async def _told(self, event: Object, past: deque[Object]) -> list[Object]:
         if self._troubles.delay:
             await asyncio.sleep(self._troubles.delay)
-        times = 2 if self._troubles.disturb and self._troubles.disturb.popleft() == "duplicate" else 1
-        return [copied(event)] * times
+        if event["type"] != "BOOKMARK":
+            past.append(event)
+        how = self._troubles.disturb.popleft() if self._troubles.disturb else ""
+        again = {"duplicate": [event], "replay": list(past)[:1]}.get(how, [])
+        return [copied(told) for told in (event, *again)]
 
 
 def _cut_short(request: Request, answer: Response | Stream) -> Response | Stream:
