@@ -95,7 +95,7 @@ class SdkTransport:
         text = response.text.replace(self._token, "***") if response.status_code >= 400 else response.text
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
     async def close(self) -> None:

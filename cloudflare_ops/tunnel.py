@@ -18,9 +18,10 @@ from cloudflare_ops import errors, journal
 from cloudflare_ops.bisect import bisect
 from cloudflare_ops.client import Client
 from cloudflare_ops.coalesce import Census, Group, SharedLook, Ticket
+from cloudflare_ops.document import Document, accept_read, accept_written, of_reply
 from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.foresight import Foresight
-from cloudflare_ops.ingress import Ingress, edit, is_readable, is_valid
+from cloudflare_ops.ingress import edit, is_valid
 from cloudflare_ops.wishes import Living, Remove, spare_living
 from cloudflare_ops.zone import Claim
 from fsm.desired import TunnelRule
@@ -50,21 +51,6 @@ Wish = Ensure | Remove
 Tickets = Sequence[Ticket[Wish]]
 
 
-@dataclass(frozen=True)
-class _Document:
-    """As read, or as a write's reply shows it; `began` when the request was sent, `ended` when the reply was there."""
-
-    ingress: Ingress
-    version: int | None
-    began: float
-    ended: float
-    by_session: Mapping[str, Sequence[TunnelRule]]
-
-    @property
-    def rules(self) -> set[TunnelRule]:
-        return {rule for rules in self.by_session.values() for rule in rules}
-
-
 class Tunnel:
     """`claim` tells whose record stands at a name (`Dns.claim`), `on_overwrite` gets the version that was read and the
     one that was written over a foreign edit; one object per term of leadership, like its client."""
@@ -87,7 +73,7 @@ class Tunnel:
         self._living = living
         self._now = now
         self._on_overwrite = on_overwrite
-        self._document: _Document | None = None
+        self._document: Document | None = None
         # Reads and writes take turns, so that no read tells what was before a write that it overlapped.
         self._calling = asyncio.Lock()
         self._foresight = foresight
@@ -146,21 +132,12 @@ class Tunnel:
         async with self._calling:
             await self._read()
 
-    async def _read(self) -> _Document:
+    async def _read(self) -> Document:
         began = self._now()
-        return self._take(await self._client.call("GET", Endpoint.TUNNEL, accept=_accept), began)
+        return self._take(await self._client.call("GET", Endpoint.TUNNEL, accept=accept_read), began)
 
-    def _take(self, reply: Mapping[str, Any], began: float) -> _Document:
-        result = reply["result"]
-        ingress = Ingress(result.get("config"))
-        version = result.get("version")
-        self._document = _Document(
-            ingress,
-            version if isinstance(version, int) else None,
-            began,
-            self._now(),
-            ingress.plain_by_session(),
-        )
+    def _take(self, reply: Mapping[str, Any], began: float) -> Document:
+        self._document = of_reply(reply, began, self._now())
         return self._document
 
     async def _write(self, tickets: Tickets) -> None:
@@ -197,15 +174,17 @@ class Tunnel:
             try:
                 body = {"config": config}
                 before = document.ended + MAX_AGE
-                reply = await self._client.call(
-                    "PUT", Endpoint.TUNNEL, body=body, before=before, accept=_accept_written
-                )
+                reply = await self._client.call("PUT", Endpoint.TUNNEL, body=body, before=before, accept=accept_written)
             except (errors.OutcomeUnknownError, asyncio.CancelledError):
                 self._document = None
                 raise
-            return self._is_next(document, self._take(reply, began))
+            written = self._take(reply, began)
+            is_next = self._is_next(document, written)
+            if is_next:
+                _blame(written, tickets)
+            return is_next
 
-    def _recent(self, tickets: Tickets) -> _Document | None:
+    def _recent(self, tickets: Tickets) -> Document | None:
         """The document in the cache, if it is good enough: a session that comes alone then costs one call less."""
         document = self._document
         needed = max((ticket.wish.since for ticket in tickets if isinstance(ticket.wish, Ensure)), default=-math.inf)
@@ -213,14 +192,14 @@ class Tunnel:
         is_recent = document is not None and document.began + REUSE >= self._now() and document.began >= needed
         return document if is_recent else None
 
-    def _is_next(self, read: _Document, written: _Document) -> bool:
+    def _is_next(self, read: Document, written: Document) -> bool:
         journal.tell_document((read.version, written.version), read.rules, written.rules)
         if read.version is None or written.version is None or written.version <= read.version + 1:
             return True
         self._on_overwrite(read.version, written.version)
         return False
 
-    def _edited(self, document: _Document, tickets: Tickets) -> dict[str, Any]:
+    def _edited(self, document: Document, tickets: Tickets) -> dict[str, Any]:
         add: set[TunnelRule] = set()
         drop: set[TunnelRule] = set()
         for ticket in tickets:
@@ -235,7 +214,7 @@ class Tunnel:
                 }
         return edit(document.ingress.config, add=add, drop=drop - add)
 
-    def _refusal(self, document: _Document, wish: Ensure) -> SessionError | None:
+    def _refusal(self, document: Document, wish: Ensure) -> SessionError | None:
         """Why nothing may be written: the name or a rule of it is not ours, or nobody knows yet whether it is."""
         for rule in wish.rules:
             claim = self._claim(rule.hostname)
@@ -247,7 +226,7 @@ class Tunnel:
                 return _in_doubt()
         return None
 
-    def _removable(self, document: _Document, ticket: Ticket[Wish], wish: Remove) -> set[TunnelRule]:
+    def _removable(self, document: Document, ticket: Ticket[Wish], wish: Remove) -> set[TunnelRule]:
         ours = self._ours(document, wish.session, wish.recorded)
         doubtful = self._ours(document, wish.session, wish.recorded, (Claim.UNKNOWN,))
         left = {rule for rule in (*ours, *doubtful) if rule.hostname not in wish.keep}
@@ -258,7 +237,7 @@ class Tunnel:
 
     def _ours(
         self,
-        document: _Document,
+        document: Document,
         session: str,
         recorded: Sequence[TunnelRule],
         claims: Sequence[Claim] = (Claim.OURS, Claim.NOBODY),
@@ -281,17 +260,9 @@ def _in_doubt() -> TransientError:
     return TransientError("RecordUnknown", "the rule's DNS record was not seen yet, it stands for the rule")
 
 
-def _accept_written(reply: Mapping[str, Any]) -> None:
-    match reply:
-        case {"result": {"config": {"ingress": list()} as config}} if is_readable(config):
-            return
-    raise errors.OutcomeUnknownError("CloudflareError", "the reply to a write does not show the tunnel's configuration")
-
-
-def _accept(reply: Mapping[str, Any]) -> None:
-    match reply:
-        case {"result": {"source": "local"}}:
-            raise errors.shared("TunnelLocallyManaged")
-        case {"result": {"config": config}} if is_readable(config):
-            return
-    raise TransientError("CloudflareError", "the reply does not show the tunnel's configuration")
+def _blame(written: Document, tickets: Tickets) -> None:
+    """A rule is there when the reply shows it: one that was not kept must meet a backoff, and be told."""
+    for ticket in tickets:
+        rules = ticket.wish.rules if isinstance(ticket.wish, Ensure) else ()
+        if ticket.error is None and any(written.ingress.status(rule, ()) is not Status.PRESENT for rule in rules):
+            ticket.error = TransientError("RuleNotAsWanted", "Cloudflare did not keep what was sent")

@@ -9,8 +9,6 @@ from cloudflare_ops.coalesce import Ticket
 from fsm.desired import TunnelRule
 from fsm.errors import SessionError, StaleError, TransientError
 
-_SLOW = TransientError("KubernetesUnavailable", "the API server took too long to tell which sessions live")
-
 Living = Callable[[Collection[str]], Awaitable[Set[str]]]
 
 
@@ -36,9 +34,11 @@ async def spare_living(tickets: Iterable[Ticket[Any]], living: Living, *, within
     try:
         async with asyncio.timeout(within):
             alive = await living(sorted({ticket.wish.session for ticket in total}))
-    except (SessionError, TimeoutError) as error:
+    except (SessionError, TimeoutError) as met:
+        # A new one each time: one that is kept would grow with every raise.
+        slow = TransientError("KubernetesUnavailable", "the API server took too long to tell which sessions live")
         for ticket in total:
-            ticket.error = error if isinstance(error, SessionError) else _SLOW
+            ticket.error = met if isinstance(met, SessionError) else slow
         return
     for ticket in total:
         if ticket.wish.session in alive:

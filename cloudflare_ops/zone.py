@@ -23,7 +23,7 @@ class Claim(Enum):
 
     OURS = "ours"
     ANOTHERS = "another's"  # another owner's, on our tunnel: the rule is that one's, whatever a Pod's record says
-    FOREIGN = "foreign"  # also for every name outside the zone, of which nothing can be known
+    FOREIGN = "foreign"  # also for every name that may be in another zone, of which nothing can be known
     NOBODY = "nobody"
     UNKNOWN = "unknown"
 
@@ -137,7 +137,9 @@ class ZoneView:
         if not name.lower().endswith("." + self._domain):
             return Claim.FOREIGN
         if not entries:
-            return Claim.NOBODY
+            # What is deeper may be a zone of its own, whose records this one does not list.
+            is_listed = name.lower().partition(".")[2] in (self._domain, self._profile.domain)
+            return Claim.NOBODY if is_listed else Claim.FOREIGN
         if any(is_anothers(entry, self._profile) for entry in entries):
             return Claim.ANOTHERS
         return Claim.OURS if all(is_ours(entry, self._profile) for entry in entries) else Claim.FOREIGN

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import os
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
@@ -24,6 +25,9 @@ environment:
             RESYNC_INTERVAL ORPHAN_GRACE CF_REQUEST_BUDGET CLOUDFLARE_BASE_URL LOG_FORMAT LOG_LEVEL POD_NAME
   The README explains each of them.
 """
+
+
+LAST = 5.0  # seconds that the interpreter may take to end
 
 
 def main() -> None:
@@ -43,10 +47,20 @@ def run(arguments: Sequence[str], env: Mapping[str, str]) -> int:
     try:
         if chosen.command == "sweep":
             return asyncio.run(sweep_command.run(settings, force=chosen.force))
-        return asyncio.run(app.run(settings))
+        return asyncio.run(_served(settings))
     except SessionError as error:
         sys.stderr.write(f"{error}\n")
         return 2 if isinstance(error, app.UnusableError) else 1
+
+
+async def _served(settings: Settings) -> int:
+    code = await app.run(settings)
+    # All is done, and the Lease is free. A name that a thread still looks up, with a cluster's DNS down for a minute,
+    # would have the interpreter wait for it, and the router's Pod be killed.
+    last = threading.Timer(LAST, os._exit, (code,))
+    last.daemon = True
+    last.start()
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

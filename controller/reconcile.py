@@ -30,6 +30,7 @@ from fsm.session import Profile
 STALE_PAUSE = 1.0  # seconds
 SHARED_PAUSE = 60.0  # seconds
 WRITE_PAUSES = (1.0, 30.0)  # seconds after the first failed write of a record in a row, and at most
+TOLD_AFTER = 3  # failed writes of a record in a row: a short outage is no news
 CONCURRENT_WRITES = 16  # requests to the API server at a time: more only wait in its queue, on our time limit
 
 
@@ -163,20 +164,21 @@ class Reconciler:
                 await self._world.pods.write(seen.carrier, codec.render(record), codec.KEYS)
         self._failed_writes.pop(seen.session, None)
         self._memory.remember(seen, record)
-        async with self._writes:
-            await self._report.written(seen, record, written)
+        await self._report.written(seen, record, written)
 
     def _after_failed_write(self, session: str, error: SessionError) -> float | None:
         match error:
             case StaleError():
                 return 0.0  # the cache holds what is there now: decide again
-            case GoneError() | NotLeadingError():
+            case GoneError():
                 self._failed_writes.pop(session, None)
-                return None  # the watch will tell, or the next leader takes over
-            case PermanentError():
-                self._tell_refused(session, str(error))
+                return None  # the watch will tell
+            case NotLeadingError():
+                return STALE_PAUSE  # the next leader takes over, unless we keep the Lease after all
         failures = self._failed_writes.get(session, 0)
         self._failed_writes[session] = failures + 1
+        if isinstance(error, PermanentError) or failures + 1 >= TOLD_AFTER:
+            self._tell_refused(session, str(error))
         first, most = WRITE_PAUSES
         return float(min(most, first * 2 ** min(failures, 8))) * (0.5 + self._random() / 2)
 

@@ -3,6 +3,7 @@
 `reconcile` calls it with what was written and what had been there before.
 """
 
+import asyncio
 import logging
 import math
 from datetime import datetime
@@ -19,6 +20,7 @@ _log = logging.getLogger(__name__)
 
 # Seconds from a Pod's creation to its first record: who is older was adopted, or somebody wiped the record.
 NEW = 3600.0
+CONCURRENT_WRITES = 16  # a count of their own: Events that take long hold up no record
 
 
 class Reporter:
@@ -27,6 +29,7 @@ class Reporter:
     def __init__(self, events: Events, metrics: Metrics) -> None:
         self._events = events
         self._metrics = metrics
+        self._places = asyncio.Semaphore(CONCURRENT_WRITES)
         self._on_way: set[str] = set()  # uids of Pods that are on their way to their first Ready
 
     def begin_term(self) -> None:
@@ -65,7 +68,8 @@ class Reporter:
 
     async def _post(self, seen: Observation, reason: str, note: str, *, warning: bool) -> None:
         if seen.carrier is not None:
-            await self._events.post(seen.carrier, reason=reason, note=note, warning=warning)
+            async with self._places:
+                await self._events.post(seen.carrier, reason=reason, note=note, warning=warning)
 
 
 def _age(pod: PodFacts | None, record: SessionRecord) -> float:

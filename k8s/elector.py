@@ -30,6 +30,8 @@ RETRY = 2 / 15  # from one renewal to the next
 LOOK = 1 / 15  # from one look to the next of who waits: how long a released Lease may lie there
 REQUEST = 4 / 15  # one request: two fit into RENEW
 MARGIN = 1 / 15  # kept back from the writers, for clocks that do not run equally fast
+# Seconds for each of the last two requests: a long Lease must not keep the Pod until it is killed.
+RELEASE = 4.0
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -198,6 +200,7 @@ class Elector:
         if not self._may_hold:
             return
         with suppress(SessionError):
-            found = await self._store.read(self._limit())
+            limit = min(self._limit(), RELEASE)
+            found = await self._store.read(limit)
             if found and lease.read(found).holder == self.identity:
-                await self._store.replace(lease.released(found, self._wall()), self._limit())
+                await self._store.replace(lease.released(found, self._wall()), limit)

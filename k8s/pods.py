@@ -23,6 +23,7 @@ from k8s.reflector import Reflector
 
 # Hashes in one label selector: more make a URL that proxies cut, and one list of all is cheaper anyway.
 SELECTABLE = 50
+_POLICY = "look for an admission policy or a webhook on Pods and their status"
 _REPORTED = 1_000  # uids of Pods with a bad hash that are remembered
 
 
@@ -95,26 +96,31 @@ class Pods:
         Raises:
             StaleError: they are not (or it is another Pod now); the cache holds what is there.
             GoneError: the Pod is gone.
-            TransientError: also when the server refuses the write although everything is as `pod` says.
+            TransientError: also when the server refuses the write although everything is as `pod` says, or keeps
+                something else: written again at once, a policy that changes annotations would be met for ever.
         """
         patch = annotation.build(pod, texts, keys)
         if not patch:
             return pod
         try:
-            facts = await self._exchange(pod, "PATCH", "/status", patch)
+            kept, facts = await self._exchange(pod, "PATCH", "/status", patch)
         except StaleError:
-            facts = await self._exchange(pod, "GET")
+            _, facts = await self._exchange(pod, "GET")
             if facts and annotation.would_hold(pod, facts, keys):
-                raise TransientError("RecordRefused", "the API server refuses to write the Pod's annotations") from None
+                text = "the API server refuses to write the Pod's annotations"
+                raise TransientError("RecordRefused", text, _POLICY) from None
             raise
         if facts is None or facts.uid != pod.uid:
             raise StaleError("ObjectChanged", "the Pod is another one now")
+        if any(kept.get(key) != texts.get(key) for key in keys):
+            text = "the API server does not keep the Pod's annotations as they are written"
+            raise TransientError("RecordRefused", text, _POLICY)
         return facts
 
     async def _exchange(
         self, pod: PodFacts, method: str, part: str = "", patch: list[Object] | None = None
-    ) -> PodFacts | None:
-        """A request for this Pod, whose reply goes into the cache at once."""
+    ) -> tuple[Mapping[str, str], PodFacts | None]:
+        """A request for this Pod, whose reply goes into the cache at once: its annotations, and the facts there."""
         began = self._now()
         path = f"{self._path}/{pod.name}{part}"
         kind = JSON_PATCH if patch else None
@@ -125,7 +131,7 @@ class Pods:
         except GoneError:
             self.reflector.forget(pod.name, pod.uid, began)
             raise
-        return self.reflector.offer(reply, began)
+        return reply["metadata"].get("annotations") or {}, self.reflector.offer(reply, began)
 
     def _parse(self, item: Object, known: PodFacts | None) -> PodFacts | None:
         metadata = item["metadata"]

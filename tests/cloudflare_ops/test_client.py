@@ -284,6 +284,19 @@ async def test_a_connection_that_was_never_made_is_told_from_one_that_broke() ->
         await runner.cleanup()
 
 
+async def test_a_reply_too_deep_to_read_is_no_reply_that_says_anything() -> None:
+    async def endless(_: web.Request) -> web.Response:
+        return web.Response(text="[" * 100_000)
+
+    runner, base = await serve(endless)
+    transport = SdkTransport(TOKEN, base_url=base)
+    try:
+        assert (await transport.request("GET", "/zones/z", None, None, 5)).body is None
+    finally:
+        await transport.close()
+        await runner.cleanup()
+
+
 @pytest.mark.parametrize(
     ("place", "why"),
     [

@@ -1,12 +1,14 @@
 """What the document's writer promises when somebody else writes, and when Cloudflare refuses, fails or says nothing."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cloudflare_ops import tunnel
 from cloudflare_ops.ingress import edit
+from cloudflare_ops.transport import Reply
 from fsm.errors import NotLeadingError, PermanentError, SharedError, TransientError
 from fsm.observation import NEVER, Status
 from tests.cloudflare_ops.api import (
@@ -16,6 +18,7 @@ from tests.cloudflare_ops.api import (
     afterwards,
     failing,
     first,
+    host,
     instead,
     lost,
     rule,
@@ -69,6 +72,22 @@ async def test_a_foreign_reset_right_after_our_write_is_seen_as_drift_and_mended
         assert status(operator, 1) is Status.MISSING
         await operator.ensure_rule(1)
         assert api.ingress == [written(1), CATCH_ALL]
+
+
+@virtual
+async def test_a_rule_that_the_reply_does_not_show_is_told_and_meets_a_backoff() -> None:
+    def drop_one(api: FakeApi, carry_out: Callable[[], Reply]) -> Reply:
+        carry_out()
+        api.config = {"ingress": [rule for rule in api.ingress if rule.get("hostname") != host(1)]}
+        return Reply(200, {}, {"success": True, "result": {"version": api.version, "config": api.config}})
+
+    api = FakeApi()
+    api.script("PUT configurations", drop_one)
+    async with running(api) as operator:
+        errors = await outcomes(operator.ensure_rule(1), operator.ensure_rule(2))
+        assert [error and error.reason for error in errors] == ["RuleNotAsWanted", None]
+        assert api.kinds().count("PUT configurations") == 1
+        await operator.ensure_rule(1)
 
 
 @pytest.mark.parametrize("fault", [lost, afterwards(failing(502)), instead(failing(503))], ids=["lost", "502", "503"])

@@ -58,3 +58,6 @@ async def test_when_nobody_can_tell_the_removals_fail_with_the_reason_and_nothin
     await spare_living(total, Living(pause=2.0), within=1.0)
     text = "KubernetesUnavailable: the API server took too long to tell which sessions live"
     assert [ticket.error and str(ticket.error) for ticket in total] == [text, None]
+    again = tickets(Remove("a", ()))
+    await spare_living(again, Living(pause=2.0), within=1.0)
+    assert again[0].error is not total[0].error, "one that is kept grows with every raise"

@@ -107,6 +107,13 @@ def test_a_name_outside_of_the_zone_is_somebody_elses() -> None:
     assert zone.claim(host(1)) is Claim.NOBODY
 
 
+def test_an_empty_name_in_what_may_be_a_zone_of_its_own_is_somebody_elses() -> None:
+    """Another instance has `sub.example.org` as its zone, on the same tunnel: its rules are no orphans of ours."""
+    zone = listed(raw(1, name=f"{session(1)}-oc.former.{DOMAIN}"))
+    assert zone.claim(f"{session(2)}-oc.sub.{DOMAIN}") is Claim.FOREIGN
+    assert zone.claim(f"{session(1)}-oc.former.{DOMAIN}") is Claim.OURS
+
+
 def test_a_name_with_a_record_of_ours_and_a_strangers_is_the_strangers() -> None:
     zone = listed(raw(1), raw(1, id="other", type="A"))
     assert zone.claim(host(1)) is Claim.FOREIGN

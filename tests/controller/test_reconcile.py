@@ -1,10 +1,12 @@
 """The hub's promises: order of effects and writes, nothing written for nothing, nobody's failure lost."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
+from controller.report import CONCURRENT_WRITES
 from fsm.desired import TunnelRule
 from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
 from fsm.session import PREFIX
@@ -233,12 +235,15 @@ async def test_a_lost_compare_and_set_is_decided_anew_from_what_is_there(world: 
     assert world.calls == ["write Pending"]
 
 
-async def test_a_replica_that_does_not_lead_any_more_stops_quietly(world: Fixture) -> None:
+async def test_a_replica_that_does_not_lead_any_more_writes_nothing_and_goes_on_if_it_keeps_the_lease_after_all(
+    world: Fixture,
+) -> None:
     world.pods.add()
     world.looked()
     world.lease.left = 0
-    assert await world.reconcile(HASH) is None
+    assert await world.reconcile(HASH) == STALE_PAUSE
     assert world.calls == []
+    assert world.problems.report() == {}
 
 
 async def test_failed_writes_of_the_record_back_off(world: Fixture) -> None:
@@ -249,6 +254,37 @@ async def test_failed_writes_of_the_record_back_off(world: Fixture) -> None:
     assert pauses == sorted(pauses, key=lambda pause: pause or 0)
     assert pauses[0] != pauses[2]
     assert "ensure dns" not in world.calls
+
+
+async def test_a_record_that_cannot_be_written_for_a_while_is_told_at_the_third_time(world: Fixture) -> None:
+    """A webhook whose backend is down answers 500: the session's own annotations cannot tell."""
+    world.pods.add()
+    world.looked()
+    for told in ([], [], ["write the record"]):
+        world.pods.failures.append(TransientError("KubernetesUnavailable", "the API server answered 500"))
+        await world.reconcile(HASH)
+        assert list(world.problems.report()) == told
+    await world.reconcile(HASH)
+    assert world.problems.report() == {}
+
+
+async def test_events_that_take_long_hold_up_no_record(world: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_: object, **__: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(world.events, "post", never)
+    sessions = [f"{number:012x}" for number in range(CONCURRENT_WRITES + 1)]
+    for session in sessions:
+        world.pods.add(f"uid-{session}", session=session)
+        world.dns.failures.append(PermanentError("RecordRejected", "no"))
+    world.looked()
+    looks = [asyncio.create_task(world.reconcile(session)) for session in sessions]
+    for _ in range(100):
+        await asyncio.sleep(0)
+    for look in looks:
+        look.cancel()
+    await asyncio.wait(looks)
+    assert all(world.pods.annotation("last-error", f"uid-{session}") for session in sessions)
 
 
 async def test_a_bug_in_an_adapter_is_an_error_of_this_session_alone(world: Fixture) -> None:

@@ -109,6 +109,21 @@ async def test_a_container_that_is_ended_while_it_still_imports_ends() -> None:
     assert await asyncio.wait_for(process.wait(), play.WITHIN) == 128 + signal.SIGTERM
 
 
+async def test_a_name_that_is_still_looked_up_does_not_keep_a_process_that_has_done_all() -> None:
+    # The cluster's DNS is down: the thread that asks it cannot be ended, and the interpreter would wait for it.
+    entry = (
+        "import asyncio, time\n"
+        "from controller import app, cli\n"
+        "async def run(settings):\n"
+        "    asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)\n"
+        "    return 0\n"
+        "app.run, cli.LAST = run, 0.1\n"
+        "cli.main()\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", entry, env={**os.environ, **GOOD})
+    assert await asyncio.wait_for(process.wait(), play.WITHIN) == 0
+
+
 async def _run(env: Mapping[str, str], *arguments: str) -> tuple[int | None, str]:
     """Exit code and everything that was printed."""
     process = await asyncio.create_subprocess_exec(

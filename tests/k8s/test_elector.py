@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from k8s.elector import RELEASE
 from k8s.errors import of_failure
 from tests.k8s.election import LEASES, L, LeaseServer, Replica
 from tests.k8s.fake import refusal
@@ -56,6 +57,20 @@ async def test_cancelled_it_lets_the_work_stop_then_releases_and_the_other_takes
             await asyncio.sleep(L / 10)
             assert second.is_working
             assert server.spec["leaseTransitions"] == 1
+
+
+@virtual
+async def test_an_api_server_that_hangs_does_not_keep_one_with_a_long_lease_from_its_end() -> None:
+    server = LeaseServer()
+    replica = Replica(server, "a", duration=120.0)
+    async with replica.running() as task:
+        await asyncio.sleep(1)
+        assert replica.is_working
+        server.is_hanging = True
+        asked = now()
+        task.cancel()
+        await asyncio.wait({task})
+        assert now() - asked <= 2 * RELEASE
 
 
 @virtual

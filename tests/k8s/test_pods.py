@@ -18,7 +18,7 @@ from tests.k8s.fake import SILENCE, FakeKube, added, complete, deleted, item, li
 from tests.k8s.virtual import now, virtual
 
 A, B = "aaaaaaaaaaaa", "bbbbbbbbbbbb"
-STATE = "cloudflare.opencode.ai/state"
+STATE, SINCE = "cloudflare.opencode.ai/state", "cloudflare.opencode.ai/since"
 PATH = "/api/v1/namespaces/ns/pods"
 
 
@@ -220,6 +220,19 @@ async def test_a_refusal_without_a_cause_is_no_endless_loop() -> None:
         world.kube.answers.extend([refusal(422, content_type=JSON_PATCH), item("p", 3, **labelled())])
         with pytest.raises(TransientError, match="RecordRefused"):
             await world.pods.write(world.one(), {STATE: "Pending"}, KEYS)
+
+
+@pytest.mark.parametrize("kept", [{}, {STATE: "Pend"}, {STATE: "Pending", SINCE: "now"}])
+@virtual
+async def test_annotations_that_a_policy_does_not_keep_as_written_are_told_and_not_written_again_at_once(
+    kept: dict[str, str],
+) -> None:
+    world = World()
+    async with world.watching(added("p", 3, **labelled()), complete(5)):
+        world.kube.answers.append(item("p", 8, **labelled(annotations=kept)))
+        with pytest.raises(TransientError, match=r"RecordRefused: .* keep .* Look for an admission policy"):
+            await world.pods.write(world.one(), {STATE: "Pending"}, {STATE, SINCE})
+        assert world.one().annotations == kept
 
 
 def pods_page(version: int, *items: Object, following: str = "") -> Object:

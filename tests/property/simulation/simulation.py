@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from controller import reconcile
+from controller import reconcile, report
 from controller.app import Operator
 from controller.settings import Settings
 from fsm import record
@@ -72,7 +72,7 @@ class Simulation(Scene):
         self.kill_points: set[tuple[str, int]] = set()
         self._patches = ExitStack()
         self._patches.enter_context(patch.object(listing, "PAGE", PAGE))
-        for module in (reconcile, routes):
+        for module in (reconcile, report, routes):
             self._patches.enter_context(patch.object(module, "CONCURRENT_WRITES", CONCURRENT_WRITES))
         self._patches.enter_context(patch("controller.reconcile.move", self._counting(record.move)))
         self._patches.enter_context(patch("controller.sweep.plan", self._planned))
