@@ -131,7 +131,8 @@ class Pods:
         except GoneError:
             self.reflector.forget(pod.name, pod.uid, began)
             raise
-        return reply["metadata"].get("annotations") or {}, self.reflector.offer(reply, began)
+        facts = self.reflector.offer(reply, began)
+        return reply["metadata"].get("annotations") or {}, facts
 
     def _parse(self, item: Object, known: PodFacts | None) -> PodFacts | None:
         metadata = item["metadata"]
