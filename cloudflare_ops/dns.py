@@ -202,7 +202,7 @@ class Dns:
                     operation.ticket.error = operation.ticket.error or error
 
     async def _call(self, operations: Sequence[_Operation]) -> None:
-        kind = operations[0].kind
+        kind, names = operations[0].kind, [operation.name for operation in operations]
         body = {kind: [dict(operation.body) for operation in operations]}
         before = math.inf if kind == POSTS else self._zone.ended + MAX_AGE
         if kind == POSTS:
@@ -213,13 +213,14 @@ class Dns:
                 reply = await self._client.call("POST", Endpoint.BATCH, body=body, before=before)
                 self._absorb(kind, reply, len(operations), began)
             except (*_UNCERTAIN, asyncio.CancelledError):
-                self._zone.doubt(operation.name for operation in operations)
+                self._zone.doubt(names)
+                journal.tell_records(kind, names, is_doubtful=True)
                 raise
             except errors.QuotaExceededError as error:
                 if len(operations) == 1:
                     self._quota.trip(POSTS, error)
                 raise
-        journal.tell_records(kind, (operation.name for operation in operations))
+        journal.tell_records(kind, names)
         self._told_of_quota(kind)
 
     def _absorb(self, kind: str, reply: Mapping[str, Any], expected: int, began: float) -> None:

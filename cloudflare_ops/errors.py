@@ -5,7 +5,7 @@
     + TokenForbidden         403; 10000
     + ZoneNotFound           404 at the zone; 7000, 7003 there
     + TunnelNotFound         404 at the tunnel; 1055, 1002, 1003 there
-    + TunnelLocallyManaged   the document says `source: local` (raised by `tunnel`)
+    + TunnelLocallyManaged   the document says `source: local` (raised by `document`)
     + DomainNotInZone        DOMAIN is not under the zone's name (raised by `dns`)
     + QuotaExceededError     81045: posts alone are held back (`dns` has a breaker of its own for them)
     TransientError

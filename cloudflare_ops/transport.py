@@ -20,7 +20,7 @@ DEFAULT_BASE_URL = "https://api.cloudflare.com/client/v4"
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.ProxyError)
 # What a person can do something about. The first that is among the error's causes counts.
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (socket.gaierror, "its name cannot be resolved"),
+    (socket.gaierror, "a name on the way cannot be resolved"),
     (ssl.SSLError, "no trusted TLS connection"),
     (httpx.ProxyError, "the proxy refuses it"),
     (httpx.ConnectTimeout, "nobody answers there"),
@@ -72,7 +72,9 @@ class SdkTransport:
     async def request(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: object, timeout: float
     ) -> Reply:
-        options: dict[str, Any] = {"params": dict(params or {}), "timeout": timeout}
+        # Half of the time to connect: with all of it nobody would learn that the way there was the reason.
+        limits = httpx.Timeout(timeout, connect=timeout / 2)
+        options: dict[str, Any] = {"params": dict(params or {}), "timeout": limits}
         try:
             response = await self._send(method, path, body, options)
         except APIStatusError as error:

@@ -177,11 +177,13 @@ class Tunnel:
                 reply = await self._client.call("PUT", Endpoint.TUNNEL, body=body, before=before, accept=accept_written)
             except (errors.OutcomeUnknownError, asyncio.CancelledError):
                 self._document = None
+                journal.tell_document(document, of_reply({"result": body}, began, began), is_doubtful=True)
                 raise
             written = self._take(reply, began)
+            journal.tell_document(document, written)
             is_next = self._is_next(document, written)
             if is_next:
-                _blame(written, tickets)
+                self._blame(written, tickets)
             return is_next
 
     def _recent(self, tickets: Tickets) -> Document | None:
@@ -193,11 +195,21 @@ class Tunnel:
         return document if is_recent else None
 
     def _is_next(self, read: Document, written: Document) -> bool:
-        journal.tell_document((read.version, written.version), read.rules, written.rules)
         if read.version is None or written.version is None or written.version <= read.version + 1:
             return True
         self._on_overwrite(read.version, written.version)
         return False
+
+    def _blame(self, written: Document, tickets: Tickets) -> None:
+        """What the reply does not show as wished was not done: it must meet a backoff, and be told."""
+        added = {rule for ticket in tickets if isinstance(ticket.wish, Ensure) for rule in ticket.wish.rules}
+        for ticket in [ticket for ticket in tickets if ticket.error is None]:
+            if isinstance(ticket.wish, Remove):
+                is_kept = not self._removable(written, ticket, ticket.wish) - added
+            else:
+                is_kept = all(written.ingress.status(rule, ()) is Status.PRESENT for rule in ticket.wish.rules)
+            if not is_kept:
+                ticket.error = TransientError("RuleNotAsWanted", "Cloudflare did not keep what was sent")
 
     def _edited(self, document: Document, tickets: Tickets) -> dict[str, Any]:
         add: set[TunnelRule] = set()
@@ -258,11 +270,3 @@ class Tunnel:
 
 def _in_doubt() -> TransientError:
     return TransientError("RecordUnknown", "the rule's DNS record was not seen yet, it stands for the rule")
-
-
-def _blame(written: Document, tickets: Tickets) -> None:
-    """A rule is there when the reply shows it: one that was not kept must meet a backoff, and be told."""
-    for ticket in tickets:
-        rules = ticket.wish.rules if isinstance(ticket.wish, Ensure) else ()
-        if ticket.error is None and any(written.ingress.status(rule, ()) is not Status.PRESENT for rule in rules):
-            ticket.error = TransientError("RuleNotAsWanted", "Cloudflare did not keep what was sent")

@@ -15,12 +15,13 @@ from controller.perform import Performer
 from controller.ports import Dns, Leadership, Pods, Routes, Tunnel
 from controller.problems import Problems
 from controller.report import Reporter
+from controller.unwritten import Unwritten
 from controller.witness import Witness
 from fsm import codec
 from fsm.decide import Act, Move, Refuse, Rename, Rest, Step, Wait, decide
 from fsm.desired import desired
 from fsm.effects import Effect, VerifyReady
-from fsm.errors import GoneError, NotLeadingError, PermanentError, SessionError, StaleError
+from fsm.errors import GoneError, NotLeadingError, SessionError, StaleError
 from fsm.observation import Observation, Status
 from fsm.outcome import Conflict, Done, Outcome, Waiting
 from fsm.record import SessionRecord, move, rename, settle
@@ -29,8 +30,6 @@ from fsm.session import Profile
 # How long to wait for the world to show what made a decision stale, and for a breaker that nobody told us is closed.
 STALE_PAUSE = 1.0  # seconds
 SHARED_PAUSE = 60.0  # seconds
-WRITE_PAUSES = (1.0, 30.0)  # seconds after the first failed write of a record in a row, and at most
-TOLD_AFTER = 3  # failed writes of a record in a row: a short outage is no news
 CONCURRENT_WRITES = 16  # requests to the API server at a time: more only wait in its queue, on our time limit
 
 
@@ -68,12 +67,10 @@ class Reconciler:
         self._witness = witness
         self._memory = memory
         self._report = report
-        self._problems = problems
         self._wall = wall
         self._random = random
         self._writes = asyncio.Semaphore(CONCURRENT_WRITES)
-        self._failed_writes: dict[str, int] = {}
-        self._refused: dict[str, str] = {}  # session -> why its record may not be written
+        self._unwritten = Unwritten(problems, random)
 
     async def __call__(self, session: str) -> float | None:
         """Bring this session as far as it gets now; the seconds until the next look, or None."""
@@ -82,7 +79,7 @@ class Reconciler:
         while True:
             seen, record = self._observe(session)
             if not (seen.pods or seen.permitted):
-                self._tell_refused(session, "")
+                self._unwritten.ended(session)
                 return None  # an orphan, if anything: the sweep's, until it releases it
             written = self._memory.written(seen)
             if outcome is not None:
@@ -95,7 +92,7 @@ class Reconciler:
                     await self._write(seen, record, written)
                 except SessionError as error:
                     return self._after_failed_write(session, error)
-            self._tell_refused(session, "")  # written, or the world is as the record says again
+            self._unwritten.ended(session)  # written, or the world is as the record says again
             if isinstance(outcome, Waiting | Conflict):
                 return _pause_after(outcome)
             if record != written:
@@ -158,11 +155,11 @@ class Reconciler:
         """Persist, then remember and tell; a session without a Pod is only remembered."""
         record = replace(record, revision=record.revision + 1)
         if seen.carrier is not None:
+            self._unwritten.check(seen.session)
             async with self._writes:
                 if self._leadership.remaining() <= 0:
                     raise NotLeadingError
                 await self._world.pods.write(seen.carrier, codec.render(record), codec.KEYS)
-        self._failed_writes.pop(seen.session, None)
         self._memory.remember(seen, record)
         await self._report.written(seen, record, written)
 
@@ -171,28 +168,10 @@ class Reconciler:
             case StaleError():
                 return 0.0  # the cache holds what is there now: decide again
             case GoneError():
-                self._failed_writes.pop(session, None)
                 return None  # the watch will tell
             case NotLeadingError():
                 return STALE_PAUSE  # the next leader takes over, unless we keep the Lease after all
-        failures = self._failed_writes.get(session, 0)
-        self._failed_writes[session] = failures + 1
-        if isinstance(error, PermanentError) or failures + 1 >= TOLD_AFTER:
-            self._tell_refused(session, str(error))
-        first, most = WRITE_PAUSES
-        return float(min(most, first * 2 ** min(failures, 8))) * (0.5 + self._random() / 2)
-
-    def _tell_refused(self, session: str, error: str) -> None:
-        """One of those whose record may not be written is named: its own annotations cannot say so."""
-        if error:
-            self._refused[session] = error
-        else:
-            self._refused.pop(session, None)
-        if self._refused:
-            first, text = next(iter(self._refused.items()))
-            self._problems.tell("write the record", f"{text}; the record of session {first} is not written")
-        else:
-            self._problems.clear("write the record")
+        return self._unwritten.failed(session, error)
 
     def _rest(self, seen: Observation, step: Step) -> float | None:
         match step:

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 # Seconds from a Pod's creation to its first record: who is older was adopted, or somebody wiped the record.
 NEW = 3600.0
-CONCURRENT_WRITES = 16  # a count of their own: Events that take long hold up no record
+CONCURRENT_WRITES = 16  # a count of their own: Events that take long hold up no other session's record
 
 
 class Reporter:

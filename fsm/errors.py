@@ -2,6 +2,7 @@
 
     SessionError
     + TransientError       goes away by itself: the session tries again
+      + NotKeptError       done, but not as it was sent: what is heard of it is no reason to send it again at once
     + PermanentError       a person has to act; the session looks again soon for once, then at the slowest pace
       + ConflictError      something foreign has the name that we want; it is never touched
     + SharedError          trouble of the whole account (token, zone, tunnel, quota): one breaker, one probe
@@ -32,6 +33,10 @@ class TransientError(SessionError):
     def __init__(self, reason: str, text: str, remedy: str = "", *, retry_after: float | None = None) -> None:
         super().__init__(reason, text, remedy)
         self.retry_after = retry_after
+
+
+class NotKeptError(TransientError):
+    """The other side took it, and keeps something else."""
 
 
 class PermanentError(SessionError):

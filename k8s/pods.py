@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Set
 from contextlib import aclosing
 from dataclasses import replace
 
-from fsm.errors import GoneError, StaleError, TransientError
+from fsm.errors import GoneError, NotKeptError, StaleError, TransientError
 from fsm.observation import PodFacts
 from fsm.session import HASH_LABEL, PREFIX, is_hash
 from k8s import annotation
@@ -96,8 +96,8 @@ class Pods:
         Raises:
             StaleError: they are not (or it is another Pod now); the cache holds what is there.
             GoneError: the Pod is gone.
-            TransientError: also when the server refuses the write although everything is as `pod` says, or keeps
-                something else: written again at once, a policy that changes annotations would be met for ever.
+            TransientError: also when the server refuses the write although everything is as `pod` says.
+            NotKeptError: it keeps something else, which is in the cache.
         """
         patch = annotation.build(pod, texts, keys)
         if not patch:
@@ -114,7 +114,7 @@ class Pods:
             raise StaleError("ObjectChanged", "the Pod is another one now")
         if any(kept.get(key) != texts.get(key) for key in keys):
             text = "the API server does not keep the Pod's annotations as they are written"
-            raise TransientError("RecordRefused", text, _POLICY)
+            raise NotKeptError("RecordRefused", text, _POLICY)
         return facts
 
     async def _exchange(

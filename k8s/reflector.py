@@ -16,6 +16,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 from fsm.backoff import delay
 from fsm.errors import SessionError, TransientError
 from fsm.observation import NEVER
+from k8s import selection
 from k8s.cache import Cache, Change, Entry
 from k8s.client import JSON, METADATA, METADATA_LIST, Kube, Object, Query
 from k8s.errors import ExpiredError, RejectedError, of_failure, of_status
@@ -72,6 +73,7 @@ class Reflector(Generic[T]):
         self._on_recovered = on_recovered
         self._now = now
         self._selector: Query = (("labelSelector", selector),) if selector else ()
+        self._is_selected = selection.test_of(selector)
         self._accept, self._accept_list = (METADATA, METADATA_LIST) if is_metadata else (JSON, JSON)
         self._jitter = jitter
         self._cache: Cache[T] = Cache(on_change)
@@ -102,7 +104,10 @@ class Reflector(Generic[T]):
     def offer(self, reply: Object, began: float) -> T | None:
         """The reply to a request sent at `began`, into the cache at once; what is known of the object afterwards."""
         name, version = _identity(reply)
-        self._cache.learn(name, version, self._parsed(name, reply), began=began)
+        if self._is_selected(reply["metadata"].get("labels") or {}):
+            self._cache.learn(name, version, self._parsed(name, reply), began=began)
+        else:
+            self._cache.bury(name, version, at=began, witnessed=True)  # what the watch will say as well, or has said
         known = self._cache.get(name)
         return known.facts if known else None
 

@@ -1,8 +1,10 @@
 """What every request obeys: budget, pauses, lease, time limit, breaker; and what nobody gets to see."""
 
 import asyncio
+import contextlib
 import itertools
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -297,23 +299,41 @@ async def test_a_reply_too_deep_to_read_is_no_reply_that_says_anything() -> None
         await runner.cleanup()
 
 
-@pytest.mark.parametrize(
-    ("place", "why"),
-    [
-        ("https://127.0.0.1", "no trusted TLS connection"),
-        ("http://nowhere.invalid", "its name cannot be resolved"),
-    ],
-)
-async def test_what_is_wrong_with_the_way_there_is_told(place: str, why: str) -> None:
+async def test_a_server_without_tls_is_told() -> None:
     async def never(_: web.Request) -> web.Response:
         raise AssertionError("nothing arrives")
 
     runner, base = await serve(never)
-    transport = SdkTransport(TOKEN, base_url=base.replace("http://127.0.0.1", place))
+    assert await _why_not(base.replace("http:", "https:")) == "no trusted TLS connection"
+    await runner.cleanup()
+
+
+async def test_a_name_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "unknown")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    assert await _why_not("http://api.invalid") == "a name on the way cannot be resolved"
+
+
+async def test_packets_that_are_dropped_are_told() -> None:
+    """As a network policy does: here by a server whose queue is full."""
+    with contextlib.ExitStack() as open_sockets:
+        server = open_sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(3):
+            client = open_sockets.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        assert await _why_not(f"http://127.0.0.1:{server.getsockname()[1]}", limit=1.0) == "nobody answers there"
+
+
+async def _why_not(base: str, *, limit: float = TIME_LIMIT) -> str:
+    """Why a write does not leave, as the client's error tells it."""
+    transport = SdkTransport(TOKEN, base_url=base)
     try:
-        with pytest.raises(NoReplyError) as met:
-            await transport.request("POST", "/zones/z/x", None, {}, 5)
-        assert (met.value.sent, met.value.why) == (False, why)
+        with pytest.raises(TransientError) as met:
+            await make(transport, limit=limit).client.call("POST", Endpoint.BATCH, body=POST)
     finally:
         await transport.close()
-        await runner.cleanup()
+    assert type(met.value) is TransientError, "it was never sent"
+    return met.value.text.removeprefix("no reply from the Cloudflare API: ")

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.cloudflare_ops.api import SERVICE, FakeApi, host
+from fsm.errors import PermanentError
+from tests.cloudflare_ops.api import SERVICE, FakeApi, failing, host, instead, lost
 from tests.cloudflare_ops.operator import running
 from tests.k8s.virtual import now, virtual
 
@@ -45,11 +46,30 @@ async def test_each_write_of_the_tunnel_is_told_with_both_versions_and_the_rules
 
 
 @virtual
-async def test_what_was_not_carried_out_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_write_without_a_useful_reply_is_told_as_one_in_doubt(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     api = FakeApi()
-    api.write({"ingress": [{"hostname": host(1), "service": "http://foreign:80"}]})
+    api.script("POST batch", lost)
+    api.script("PUT configurations", lost)
     async with running(api) as operator:
-        with pytest.raises(Exception, match="RuleConflict"):
+        first = api.version
+        await operator.ensure(1)
+        await operator.ensure_rule(1)
+    doubt = ", or not: no useful reply"
+    assert _told(caplog, f"DNS records written{doubt}", "kind", "names") == [("posts", [host(1)])]
+    added = [(first, None, [f"{host(1)} -> {SERVICE}"])]
+    assert _told(caplog, f"tunnel configuration written{doubt}", "read", "version", "added") == added
+
+
+@virtual
+async def test_what_was_refused_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    api = FakeApi()
+    api.script("POST batch", instead(failing(400, 1004)))
+    api.script("PUT configurations", instead(failing(400, 1056)))
+    async with running(api) as operator:
+        with pytest.raises(PermanentError):
+            await operator.ensure(1)
+        with pytest.raises(PermanentError):
             await operator.ensure_rule(1)
-    assert _told(caplog, "tunnel configuration written") == []
+    assert [record for record in caplog.records if record.name == "cloudflare_ops.journal"] == []

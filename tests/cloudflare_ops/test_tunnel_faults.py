@@ -90,6 +90,22 @@ async def test_a_rule_that_the_reply_does_not_show_is_told_and_meets_a_backoff()
         await operator.ensure_rule(1)
 
 
+@virtual
+async def test_a_rule_that_the_reply_still_shows_was_not_removed() -> None:
+    def keep(api: FakeApi, carry_out: Callable[[], Reply]) -> Reply:
+        return Reply(200, {}, {"success": True, "result": {"version": api.version + 1, "config": api.config}})
+
+    api = FakeApi()
+    async with running(api) as operator:
+        await outcomes(operator.ensure_rule(1), operator.ensure_rule(2))
+        await operator.dns.look(now())
+        api.script("PUT configurations", keep)
+        (error,) = await outcomes(operator.remove_rule(1))
+        assert error.reason == "RuleNotAsWanted"
+        await operator.remove_rule(1)
+        assert written(1) not in api.ingress
+
+
 @pytest.mark.parametrize("fault", [lost, afterwards(failing(502)), instead(failing(503))], ids=["lost", "502", "503"])
 def test_after_an_unknown_outcome_the_document_is_read_and_merged_again(fault: Any) -> None:
     @virtual

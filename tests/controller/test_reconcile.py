@@ -8,9 +8,10 @@ import pytest
 from controller.reconcile import SHARED_PAUSE, STALE_PAUSE
 from controller.report import CONCURRENT_WRITES
 from fsm.desired import TunnelRule
-from fsm.errors import ConflictError, PermanentError, SharedError, StaleError, TransientError
+from fsm.errors import ConflictError, NotKeptError, PermanentError, SharedError, StaleError, TransientError
 from fsm.session import PREFIX
 from tests.controller.world import HASH, HOST, PROFILE, Fixture
+from tests.k8s.virtual import virtual
 
 OTHER = "b" * 12
 
@@ -244,6 +245,9 @@ async def test_a_replica_that_does_not_lead_any_more_writes_nothing_and_goes_on_
     assert await world.reconcile(HASH) == STALE_PAUSE
     assert world.calls == []
     assert world.problems.report() == {}
+    world.lease.left = 15
+    await world.reconcile(HASH)
+    assert world.calls[0] == "write Pending"
 
 
 async def test_failed_writes_of_the_record_back_off(world: Fixture) -> None:
@@ -268,7 +272,26 @@ async def test_a_record_that_cannot_be_written_for_a_while_is_told_at_the_third_
     assert world.problems.report() == {}
 
 
-async def test_events_that_take_long_hold_up_no_record(world: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+@virtual
+async def test_a_record_that_is_not_kept_as_written_is_not_written_again_because_it_changed() -> None:
+    """A policy that changes annotations answers each write with news of the Pod."""
+    world = Fixture()
+    world.pods.add()
+    world.looked()
+    world.pods.failures.append(NotKeptError("RecordRefused", "not kept"))
+    pause = await world.reconcile(HASH)
+    assert pause
+    world.calls.clear()
+    assert await world.reconcile(HASH) == pause
+    assert world.calls == []
+    await asyncio.sleep(pause)
+    await world.reconcile(HASH)
+    assert world.calls[0] == "write Pending"
+
+
+async def test_events_that_take_long_hold_up_no_record_of_others(
+    world: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def never(*_: object, **__: object) -> None:
         await asyncio.Event().wait()
 

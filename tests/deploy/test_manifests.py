@@ -95,7 +95,7 @@ def test_the_rights_go_to_the_account_that_the_router_already_has(built: dict[tu
         assert binding["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
 
 
-def test_no_name_in_the_component_is_a_pattern() -> None:
+def test_both_bindings_get_the_account_by_their_whole_names() -> None:
     """kustomize before 5.8 takes a pattern in a replacement's target for a name, finds nothing, and is content."""
     component = yaml.safe_load((REPOSITORY / "deploy/kustomization.yaml").read_text())
     selected = [target["select"]["name"] for item in component["replacements"] for target in item["targets"]]

@@ -24,7 +24,8 @@ PATH = "/api/v1/namespaces/ns/pods"
 
 def labelled(text: str = A, annotations: dict[str, str] | None = None, **rest: Any) -> dict[str, Any]:
     own = {"annotations": annotations} if annotations is not None else {}
-    return {"labels": {HASH_LABEL: text}, "namespace": "ns", "creationTimestamp": "2026-11-23T00:00:00Z", **own, **rest}
+    labels = {HASH_LABEL: text, "app.kubernetes.io/managed-by": "opencode-router"}
+    return {"labels": labels, "namespace": "ns", "creationTimestamp": "2026-11-23T00:00:00Z", **own, **rest}
 
 
 GOING: dict[str, Any] = {"deletionTimestamp": "2026-11-23T00:01:00Z"}
@@ -155,6 +156,21 @@ async def test_a_write_is_a_patch_of_the_status_and_its_reply_is_known_at_once()
     (asked,) = world.kube.asked
     assert (asked.method, asked.path, asked.content_type) == ("PATCH", f"{PATH}/p/status", JSON_PATCH)
     assert asked.body[0] == {"op": "test", "path": "/metadata/uid", "value": "uid-p"}
+
+
+@virtual
+async def test_a_pod_that_had_left_the_selection_when_it_was_written_does_not_come_back_by_the_reply() -> None:
+    """The news of its leaving is older than the reply, and nothing would ever tell of its end."""
+    world = World()
+    gone = deleted("p", 6, labels={HASH_LABEL: A}, namespace="ns")
+    async with world.watching(added("p", 3, **labelled()), complete(5), 2.0, gone):
+        unselected = {HASH_LABEL: A}
+        world.kube.answers.append(item("p", 8, **labelled(annotations={STATE: "Pending"}, labels=unselected)))
+        with pytest.raises(StaleError):
+            await world.pods.write(world.one(), {STATE: "Pending"}, KEYS)
+        assert (world.pods.of(A), world.gone) == ((), [A])
+        await asyncio.sleep(3)
+        assert (world.pods.of(A), world.gone) == ((), [A])
 
 
 @virtual

@@ -38,7 +38,7 @@ async def test_the_first_state_comes_as_a_stream_and_is_complete_at_its_bookmark
     assert query["sendInitialEvents"] == "true"
     assert query["resourceVersionMatch"] == "NotOlderThan"
     assert "resourceVersion" not in query
-    assert query["labelSelector"] == "a=b"
+    assert query["labelSelector"] == "!other"
 
 
 @virtual

@@ -41,7 +41,7 @@ class Watched:
             on_change=self.changes.append,
             on_recovered=self._recover,
             now=now,
-            selector="a=b",
+            selector="!other",
             jitter=lambda: 0.0,
         )
 

@@ -21,7 +21,7 @@ from tests.mutants.survivors import REASONS
 
 TOOL = ROOT / ".venv-mutants" / "bin" / "mutmut"
 ENOUGH = 0.95
-PURE = ("bisect", "breaker", "budget", "endpoints", "errors", "ingress", "ownership", "wishes", "zone")
+PURE = ("bisect", "breaker", "budget", "document", "endpoints", "errors", "ingress", "ownership", "wishes", "zone")
 JUDGES = ("tests/fsm", "tests/cloudflare_ops", "tests/property")
 SETTINGS = {
     "source_paths": ("fsm", "cloudflare_ops"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from k8s import selection
 from tests.contract.kubernetes.support import PARTIAL, PARTIAL_LIST, Cluster, pod, route, rv
 
 
@@ -38,13 +39,20 @@ async def test_members_of_a_list_say_their_kind_only_when_they_are_custom_resour
         ("!x", ["c"]),
         ("example.org/hash in (0123456789ab,ffffffffffff)", ["c"]),
         ("x=1,x=2", []),
+        (" x = 1 , ! y ", ["a"]),
+        ("x in( 1 ,3)", ["a"]),
+        ("y=", ["b"]),
+        ("y in ()", ["b"]),
+        ("y!=", ["a", "c"]),
     ],
 )
 async def test_a_label_selector_selects(cluster: Cluster, selector: str, expected: list[str]) -> None:
-    await cluster.make(cluster.pods, pod("a", labels={"x": "1"}))
-    await cluster.make(cluster.pods, pod("b", labels={"x": "2", "y": ""}))
-    await cluster.make(cluster.pods, pod("c", labels={"example.org/hash": "0123456789ab"}))
+    """Also what the operator works out itself, of a reply that shows an object whether it is selected or not."""
+    pods = {"a": {"x": "1"}, "b": {"x": "2", "y": ""}, "c": {"example.org/hash": "0123456789ab"}}
+    for name, labels in pods.items():
+        await cluster.make(cluster.pods, pod(name, labels=labels))
     assert await names(cluster, labelSelector=selector) == expected
+    assert [name for name, labels in pods.items() if selection.test_of(selector)(labels)] == expected
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,9 @@ class Eyes:
         self.live_since: dict[str, float] = {}
         self.born: dict[str, float] = {}
         self.had_pod: dict[str, float] = {}
-        # By session: whose records stood at its names while it had a Pod.
+        self.uids: defaultdict[str, set[str]] = defaultdict(set)  # by session: its newest Pods
+        self.heard: set[tuple[int, str]] = set()  # (replica, uid of a Pod that a list or a watch has told it of)
+        # By session: whose records stood at its names while it had a Pod. The last list tells also what is gone since.
         self.beside: defaultdict[str, set[str | None]] = defaultdict(set)
         self.services: defaultdict[str, set[str]] = defaultdict(set)  # what the records of its newest Pods name
         # (replica, part, name) -> when the newest request was sent that showed it there, and the newest write of it
@@ -118,10 +120,12 @@ class Eyes:
         owners: defaultdict[str | None, set[str | None]] = defaultdict(set)
         for record in self.world.records.all():
             owners[hash_of_hostname(str(record["name"]))].add(parse(str(record["comment"])))
-        for session, here in groupby(sorted(pods, key=itemgetter(0)), key=itemgetter(0)):
-            services = ((pod["metadata"].get("annotations") or {}).get(PREFIX + "service") for _, pod in here)
+        for session, found in groupby(sorted(pods, key=itemgetter(0)), key=itemgetter(0)):
+            here = [pod["metadata"] for _, pod in found]
+            services = ((metadata.get("annotations") or {}).get(PREFIX + "service") for metadata in here)
             self.services[session] = set(filter(None, services))
-            self.beside[session] = owners[session]
+            self.uids[session] = {metadata["uid"] for metadata in here}
+            self.beside[session] |= owners[session]
         live = {session for session, pod in pods if not pod["metadata"].get("deletionTimestamp")}
         self.live_since = {session: self.live_since.get(session, now) for session in live}
 

@@ -21,7 +21,7 @@ from tests.property.simulation.network import Fault, FaultyError, LostError, Net
 
 BOOKMARKS = 60.0  # seconds between two
 LOOK = 15.0  # seconds after which a watch that says nothing looks whether it still stands
-REPLAYED = 6  # events between one and its replay
+REPLAYED = 6  # a replay is of the first of so many events, with the one that it follows
 
 
 class WatchTroubles:

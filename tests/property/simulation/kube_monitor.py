@@ -98,13 +98,20 @@ class KubeMonitor(Eyes):
         """A replica got this."""
         if "/ingressroutes" in request.path:
             self._show_routes(replica, body.get("items") or [body], asked)
+        elif request.path.endswith("/pods") and not request.query.get("labelSelector", "").startswith(HASH_LABEL):
+            self._hear(replica, body.get("items") or [])
 
     def kube_told(self, replica: int, path: str, event: Any, since: float) -> None:
         """A replica's watch says this, of which it is known to be so at `since`, or else when it became so."""
+        if path.endswith("/pods"):
+            self._hear(replica, [event["object"]])
         if "/ingressroutes" in path and event["type"] in ("ADDED", "MODIFIED"):
             metadata = event["object"]["metadata"]
             written = self.route_written.get((metadata["name"], metadata["resourceVersion"]), LONG_AGO)
             self._show_routes(replica, [event["object"]], max(written, since))
+
+    def _hear(self, replica: int, pods: list[Any]) -> None:
+        self.heard |= {(replica, str(pod["metadata"].get("uid"))) for pod in pods if "metadata" in pod}
 
     def _show_routes(self, replica: int, routes: list[Any], asked: float) -> None:
         """Those that are as the replica wants them."""
