@@ -5,7 +5,15 @@ import pytest
 from fsm import errors
 from fsm.errors import ConflictError, NotLeadingError, PermanentError, SessionError, TransientError
 
-CLASSES = ("TransientError", "PermanentError", "ConflictError", "SharedError", "StaleError", "GoneError")
+CLASSES = (
+    "TransientError",
+    "NotKeptError",
+    "PermanentError",
+    "ConflictError",
+    "SharedError",
+    "StaleError",
+    "GoneError",
+)
 
 
 @pytest.mark.parametrize(
@@ -35,10 +43,10 @@ def test_a_conflict_is_permanent() -> None:
     assert issubclass(ConflictError, PermanentError)
 
 
-def test_only_a_conflict_is_more_than_one_kind() -> None:
+def test_only_a_conflict_and_what_is_not_kept_are_more_than_one_kind() -> None:
     kinds = [getattr(errors, name) for name in CLASSES]
     pairs = {(a.__name__, b.__name__) for a in kinds for b in kinds if a is not b and issubclass(a, b)}
-    assert pairs == {("ConflictError", "PermanentError")}
+    assert pairs == {("ConflictError", "PermanentError"), ("NotKeptError", "TransientError")}
 
 
 def test_a_transient_error_may_say_how_long() -> None:

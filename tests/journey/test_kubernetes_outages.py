@@ -87,7 +87,7 @@ async def test_events_that_come_twice_or_never_change_nothing(stage: Stage) -> N
 async def test_a_missing_right_is_told_with_its_name_and_its_grant_noticed(
     stage: Stage, method: str, path: str, resource: str, verb: str
 ) -> None:
-    await play.disturb(stage, _forbidden(method, path, f"{verb} resource"))
+    await play.disturb(stage, _forbidden(method, path, f"{verb.partition(' ')[0]} resource"))
     operator = await stage.start("operator-a")
     await stage.kube.create_session(play.HASH)
     whose = f"; the record of session {play.HASH} is not written" if method == "PATCH" else ""
