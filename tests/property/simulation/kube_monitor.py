@@ -15,6 +15,7 @@ from tests.property.simulation.eyes import LONG_AGO, Eyes, recent, wanted_of
 
 PROOF = 5.0 + 0.01  # seconds from the question whether a session lives to the send of the removal
 _WHO = re.compile(rf"{re.escape(HASH_LABEL)} in \((.*)\)")  # who is asked for by hash: the proof of a removal
+_NAMED = re.compile(r"/opencode-session-([0-9a-f]{12})")
 PATCHES_A_MINUTE = 40  # of one Pod's record: an endless loop makes hundreds
 EVENTS_A_MINUTE = 100  # of one replica, about all sessions
 LATEST = 90.0  # seconds between a loss and the word of it: a look, a stale answer, a slow write
@@ -53,7 +54,7 @@ class KubeMonitor(Eyes):
         # By replica and uid: where it moved the record to. Several moves may be written at once.
         self._moved: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
         self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
-        self._asked_of: defaultdict[tuple[int, str], deque[float]] = defaultdict(deque)
+        self._asked_of: defaultdict[tuple[int, str, frozenset[str]], deque[float]] = defaultdict(deque)
 
     def hand_edited(self, uid: str, state: str) -> None:
         """A person changed the record of this Pod, which says this state now: revisions start anew."""
@@ -78,8 +79,10 @@ class KubeMonitor(Eyes):
         return self.now()
 
     def _check_rate(self, replica: int, request: Request) -> None:
-        """What is refused counts, too: an endless loop asks hundreds of times."""
-        asked = recent(self._asked_of[replica, request.path], self.now(), 60.0)
+        """What is refused counts, too: an endless loop asks hundreds of times. A Pod made again is owed its journey."""
+        named = _NAMED.search(request.path)
+        pods = frozenset(self.uids[named[1]] if named else ())
+        asked = recent(self._asked_of[replica, request.path, pods], self.now(), 60.0)
         limit = EVENTS_A_MINUTE if request.path.endswith("/events") else PATCHES_A_MINUTE
         self.must(asked <= limit, f"replica {replica} sent {asked} {request.method} {request.path}")
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 import pytest
 
 from cloudflare_ops.ownership import ORIGINAL_COMMENT
+from sandbox.kubernetes.requests import Request
 from tests.property.simulation import ending
+from tests.property.simulation.kube_monitor import PATCHES_A_MINUTE
 from tests.property.simulation.names import HASHES
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.test_simulation import Bugs
@@ -86,6 +88,20 @@ def test_a_turn_that_nobody_gave_back_is_told() -> None:
         term._reconciler._writes._value -= 1
         [path] = ending.stuck(sim)
         assert path.endswith("._writes is locked")
+
+
+def test_a_flood_is_counted_for_each_pod_however_often_its_name_comes_again() -> None:
+    with ready_sessions() as sim:
+        patch = Request("PATCH", f"/api/v1/namespaces/some/pods/opencode-session-{SESSION}/status")
+        for _ in range(3):
+            sim.turn(SESSION)
+            sim.turn(SESSION)
+            for _ in range(PATCHES_A_MINUTE):
+                sim.monitor._check_rate(0, patch)
+        assert sim.monitor.violations == []
+        sim.monitor._check_rate(0, patch)
+        [violation] = sim.monitor.violations
+        assert f"replica 0 sent {PATCHES_A_MINUTE + 1} PATCH" in violation
 
 
 def test_what_the_product_itself_calls_a_bug_is_a_violation() -> None:
