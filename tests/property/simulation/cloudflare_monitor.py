@@ -6,7 +6,7 @@ answer is there.
 
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +34,14 @@ class Read:
     version: int
 
 
+@dataclass(frozen=True)
+class Mark:
+    """An operator's write of a record; `over` is what had stood there, empty for none."""
+
+    at: float
+    over: Mapping[str, Any]
+
+
 class CloudflareMonitor(Eyes):
     """The half that looks at Cloudflare."""
 
@@ -45,7 +53,7 @@ class CloudflareMonitor(Eyes):
         self.reading: dict[int, bool] = {}  # by replica: whether its newest request is a read of the tunnel
         # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
         self.lost: defaultdict[int, list[float]] = defaultdict(list)
-        self._marked: dict[str, float] = {}  # record's id -> when an operator wrote it
+        self._marked: dict[str, Mark] = {}  # by the record's id: the newest
         # By replica: when it asked for a list of records, and when it had it.
         self._lists: defaultdict[int, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=50))
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
@@ -184,7 +192,7 @@ class CloudflareMonitor(Eyes):
         for record in self.world.records.at(host):
             owner = ownership.parse(str(record["comment"]))
             is_others = owner not in (None, *self.owners(replica)) and record["id"] not in self.foreign_records
-            is_known = self._marked.get(record["id"], -math.inf) < max(seen, default=math.inf)
+            is_known = self._mark_of(record).at < max(seen, default=math.inf)
             is_on_our_tunnel = record["content"] == self.settings[replica].profile.tunnel_target
             is_wrong = is_others and is_known and is_on_our_tunnel
             self.must(not is_wrong, f"replica {replica} changes the rule {host} beside the record of {owner}")
@@ -215,22 +223,31 @@ class CloudflareMonitor(Eyes):
             is_marked = ownership.parse(str(record["comment"])) == self.settings[replica].owner_id
             is_written = before.get(key) != record
             if is_written and is_marked:
-                self._marked[key] = self.now()
+                self._marked[key] = Mark(self.now(), before.get(key, {}))
             self.must(is_marked or not is_written, f"replica {replica} wrote {record['name']} without the mark")
 
     def _check_record_touched(self, replica: int, record: Any, after: Any) -> None:
         name, what = record["name"], "changed" if after else "removed"
-        comment = str(record["comment"] or "")
-        own = self.settings[replica].profile.tunnel_target
-        # What somebody else made stays theirs, whatever its comment looks like.
-        is_marked = ownership.parse(comment) in self.owners(replica) and record["id"] not in self.foreign_records
-        is_ours = is_marked and record["content"] == own
-        is_adopted = bool(after) and comment == ownership.ORIGINAL_COMMENT
+        mark = self._mark_of(record)
+        is_ours = self._may_write(replica, record, remove=not after)
+        # Writes go by id, without a precondition: another owner id may have taken it over since this one was sent.
+        is_overtaken = mark.at > self.knew_at(replica) and self._may_write(replica, mark.over, remove=not after)
         is_late = self._is_turned_meanwhile(replica, record["id"])
-        self.must(is_ours or is_adopted or is_late, f"replica {replica} {what} the foreign record {name}")
+        self.must(is_ours or is_overtaken or is_late, f"replica {replica} {what} the foreign record {name}")
         session = hash_of_hostname(name)
         if not after and session:
             self.check_dead(replica, session, f"the record {name}", name)
+
+    def _mark_of(self, record: Any) -> Mark:
+        return self._marked.get(record["id"], Mark(-math.inf, {}))
+
+    def _may_write(self, replica: int, record: Mapping[str, Any], *, remove: bool) -> bool:
+        """Whether a record as this one is the replica's own, or, unless it is to go, one of the original operator."""
+        comment = str(record.get("comment") or "")
+        # What somebody else made stays theirs, whatever its comment looks like.
+        is_marked = ownership.parse(comment) in self.owners(replica) and record["id"] not in self.foreign_records
+        is_ours = is_marked and record["content"] == self.settings[replica].profile.tunnel_target
+        return is_ours or (not remove and comment == ownership.ORIGINAL_COMMENT)
 
     def _is_turned_meanwhile(self, replica: int, record: str) -> bool:
         """Writes go by id, without a precondition: who makes our record their own in these seconds may lose it."""

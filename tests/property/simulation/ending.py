@@ -191,9 +191,13 @@ def _spoilt(sim: Simulation, session: str) -> Iterator[Any]:
             yield it
 
 
-def has_several_problems(sim: Simulation) -> bool:
-    """Whether a session has more than one reason for not being Ready, of which it tells one."""
-    return any(len(_problems_of(sim, session)) > 1 for session in live_sessions(sim))
+def has_loose_ends(sim: Simulation) -> bool:
+    """Whether something is still written when all is well: who told one problem before the other could be seen tells
+    the other once it is; and a neighbour may have the owner id that was forgotten, so that its sweep removes what is
+    nobody's here."""
+    has_several = any(len(_problems_of(sim, session)) > 1 for session in live_sessions(sim))
+    is_stranded = bool(moving.stranded(sim) or moving.stranded_routes(sim))
+    return has_several or (is_stranded and bool(sim.alive(is_neighbour=True)))
 
 
 def _problems_of(sim: Simulation, session: str) -> set[str]:

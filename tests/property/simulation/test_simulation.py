@@ -69,6 +69,7 @@ STEPS = 20  # of a story, at most
 # Seconds and times to look whether the world is well again; the first is longer than the time between two resyncs.
 ROUND, ROUNDS = 65.0, 20
 QUIET = 130.0  # seconds in which nobody may write
+LOOSE_ENDS = 2 * QUIET  # seconds: an election, the grace of a sweep, a regular look
 NEWS = 6.0  # seconds: an Event goes out after the record was written, and takes at most five
 MOMENT, MOMENTS = 1.7, 200  # seconds and times to look whether nobody is at work: only the budget takes longer
 
@@ -395,9 +396,8 @@ class Story(RuleBasedStateMachine):
                 self._must(told == could, f"replica {replica.number} told of {told} of {could} overwritten edits")
 
     def _and_then_all_is_quiet(self) -> None:
-        # Who told one problem before the other could be seen tells the other once it is, and that is that. And the last
-        # one to become Ready may have been so for a blink, with the word of it still to send.
-        self.sim.run(QUIET if ending.has_several_problems(self.sim) else NEWS)
+        # The last one to become Ready may have been so for a blink, with the word of it still to send.
+        self.sim.run(LOOSE_ENDS if ending.has_loose_ends(self.sim) else NEWS)
         before = self.sim.monitor.writes.copy()
         self.sim.run(QUIET)
         # Who waits for room in the zone has to try, and to tell; nobody else may.
