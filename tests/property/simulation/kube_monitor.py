@@ -50,7 +50,7 @@ class KubeMonitor(Eyes):
         super().__init__(*args)
         self._records: dict[str, dict[str, str]] = {}  # by uid, since a hand was last at it
         self._vouched: dict[str, int] = {}  # by uid: so many parts are there because a hand wrote so
-        self._told: dict[str, str] = {}
+        self._told: dict[str, str] = {}  # by uid, and by session: a Pod may inherit its record from another one
         # By replica and uid: where it moved the record to. Several moves may be written at once.
         self._moved: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
         self._patched: defaultdict[str, deque[float]] = defaultdict(deque)
@@ -195,15 +195,16 @@ class KubeMonitor(Eyes):
     def _check_alarm(self, replica: int, session: str, pod: Any) -> None:
         """What is told to be lost was away, or another one, not long ago; one lost reply alone is looked up."""
         uid, annotations = pod["metadata"]["uid"], pod["metadata"]["annotations"]
-        before, error = self._told.get(uid), annotations.get(PREFIX + "last-error", "")
-        self._told[uid] = error
+        before, error = {self._told.get(uid), self._told.get(session)}, annotations.get(PREFIX + "last-error", "")
+        is_new = error not in before
+        self._told[uid] = self._told[session] = error
         part = _LOST.get(error.partition(":")[0], "")
         since, _ = self.since.get((part, annotations.get(PREFIX + "hostname", "")), (self.now(), ""))
         # Where the settings have changed, what is there may be as it was and yet not as wanted.
-        is_false = error != before and since < self.now() - LATEST and len(self.profiles) == 1
+        is_false = is_new and since < self.now() - LATEST and len(self.profiles) == 1
         self.must(not is_false, f"{session}: {error}, but it was there all the time")
         lost = [at for at in self.lost[replica] if at > self.now() - LOOKED_UP]
-        is_hasty = error != before and error.startswith("CloudflareUnreachable") and len(lost) < 2
+        is_hasty = is_new and error.startswith("CloudflareUnreachable") and len(lost) < 2
         self.must(not is_hasty, f"{session}: {error}, but only one reply was lost")
 
     def _check_promised(self, replica: int, session: str, pod: Any, vouched: int) -> None:
