@@ -66,5 +66,7 @@ REASONS: Mapping[tuple[str, str], str] = {
     (_BREAKER, "self._pause = None"): _TRIPPED,
     (_BREAKER, "self._until = None"): _TRIPPED,
     (_BREAKER, "self._until = 1.0"): _TRIPPED,
+    (_BREAKER, "self.is_felt = None"): _TRIPPED,
+    (_BREAKER, "self.is_felt = True"): _TRIPPED,
     ("cloudflare_ops.bisect.bisect", "is_any_taken = None"): "None is as good as False",
 }
