@@ -1,6 +1,7 @@
 """The soak itself: its workers play and go, it goes after the awaits that were missed, and its end says how it was."""
 
 import asyncio
+import re
 import sys
 
 from tests.property.simulation import soak
@@ -27,7 +28,10 @@ async def test_it_ends_well_when_every_story_did_and_says_what_they_covered() ->
     run = await asyncio.create_subprocess_exec(*STARTED, "2", stdout=asyncio.subprocess.PIPE)
     out, _ = await run.communicate()
     assert run.returncode == 0, out.decode()
-    assert "2 of 2 stories" in out.decode()
+    # hypothesis gives up a story that would draw too much, and has another one played instead: both count.
+    stories = re.search(r"(\d+) of 2 stories", out.decode())
+    assert stories is not None
+    assert int(stories[1]) >= 2
     assert "kill points: " in out.decode()
 
 
