@@ -195,8 +195,9 @@ class KubeMonitor(Eyes):
     def _check_alarm(self, replica: int, session: str, pod: Any) -> None:
         """What is told to be lost was away, or another one, not long ago; one lost reply alone is looked up."""
         uid, annotations = pod["metadata"]["uid"], pod["metadata"]["annotations"]
-        before, error = {self._told.get(uid), self._told.get(session)}, annotations.get(PREFIX + "last-error", "")
-        is_new = error not in before
+        # The first record of a Pod may be inherited; what it says later is its own.
+        before, error = self._told.get(uid, self._told.get(session)), annotations.get(PREFIX + "last-error", "")
+        is_new = error != before
         self._told[uid] = self._told[session] = error
         part = _LOST.get(error.partition(":")[0], "")
         since, _ = self.since.get((part, annotations.get(PREFIX + "hostname", "")), (self.now(), ""))
