@@ -6,10 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from cloudflare_ops.ownership import ORIGINAL_COMMENT
+from cloudflare_ops.ownership import ORIGINAL_COMMENT, render
+from fsm.session import PREFIX
 from sandbox.kubernetes.requests import Request
 from tests.property.simulation import ending
+from tests.property.simulation.cloudflare_monitor import Mark
 from tests.property.simulation.kube_monitor import PATCHES_A_MINUTE
+from tests.property.simulation.loop import SENT
 from tests.property.simulation.names import HASHES
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.test_simulation import Bugs
@@ -102,6 +105,40 @@ def test_a_flood_is_counted_for_each_pod_however_often_its_name_comes_again() ->
         sim.monitor._check_rate(0, patch)
         [violation] = sim.monitor.violations
         assert f"replica 0 sent {PATCHES_A_MINUTE + 1} PATCH" in violation
+
+
+def test_a_pod_may_inherit_a_word_but_not_say_it_anew() -> None:
+    word = "CloudflareUnreachable: no reply from the Cloudflare API"
+    with ready_sessions() as sim:
+
+        def tell(uid: str, error: str) -> None:
+            pod = {"metadata": {"uid": uid, "annotations": {PREFIX + "last-error": error}}}
+            sim.monitor._check_alarm(0, SESSION, pod)
+
+        sim.monitor.lost[0] = [sim.monitor.now()] * 2
+        tell("first", word)
+        sim.monitor.lost[0].clear()
+        tell("second", word)
+        assert sim.monitor.violations == []
+        tell("second", "")
+        tell("second", word)
+        [violation] = sim.monitor.violations
+        assert "only one reply was lost" in violation
+
+
+def test_a_write_beside_another_owner_is_excused_only_when_it_was_sent_before() -> None:
+    with ready_sessions() as sim:
+        monitor = sim.monitor
+        [ours] = sim.world.records.at(sim.hostname_of(SESSION))
+        heirs = {**ours, "comment": render("heir")}
+        monitor._marked[ours["id"]] = Mark(monitor.now(), dict(ours))
+        sent = SENT.set(monitor.now() - 1.0)
+        monitor._check_record_touched(0, heirs, heirs)
+        assert monitor.violations == []
+        SENT.reset(sent)
+        monitor._check_record_touched(0, heirs, heirs)
+        [violation] = monitor.violations
+        assert "changed the foreign record" in violation
 
 
 def test_what_the_product_itself_calls_a_bug_is_a_violation() -> None:
