@@ -66,8 +66,12 @@ def cloudflare(world: World) -> Iterator[Cloudflare]:
     thread.start()
     server = running(world, switchboard=board)
     try:
-        yield Cloudflare(_run(loop, server.__aenter__()), board, loop)
-        _run(loop, server.__aexit__(None, None, None))
+        places = _run(loop, server.__aenter__())
+        try:
+            yield Cloudflare(places, board, loop)
+        finally:
+            # Also after a test that failed: what it left open would fail the next one, too.
+            _run(loop, server.__aexit__(None, None, None))
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,11 +137,11 @@ class Site:
         holder = str(lease.get("spec", {}).get("holderIdentity") or "").rpartition("_")[0]
         return next((operator for operator in self.operators if operator.name == holder), None)
 
-    def sweep(self, mode: str) -> subprocess.CompletedProcess[str]:
-        """The command for people, run as `kubectl exec` would."""
+    def sweep(self, mode: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """The command for people, run as `kubectl exec` would; an `environment` of before has a token of before."""
         return subprocess.run(
             [sys.executable, "-m", "controller", "sweep", mode],
-            env=self.environment("sweep"),
+            env=environment or self.environment("sweep"),
             capture_output=True,
             text=True,
             check=False,
@@ -155,6 +156,9 @@ class Site:
         """One GET as administrator; {} for 404. For looking often: a kubectl costs a tenth of a second of a core."""
         with self._connection() as connection:
             status, body = self._exchange(connection, "GET", path)
+            while status == 429:  # an API server that has just started: "storage is (re)initializing"
+                time.sleep(body["details"]["retryAfterSeconds"])
+                status, body = self._exchange(connection, "GET", path)
         assert status in (200, 404), body
         return body if status == 200 else {}
 

@@ -25,7 +25,7 @@ class Faults:
         return (self.kill, self.drain, self.kill, self.drain, *self._of_ways(), *self.survived())
 
     def survived(self) -> tuple[Fault, ...]:
-        """Those after which the same processes run, which know what they have seen."""
+        """Those after which the same processes run, which know what they have seen (and may have missed)."""
         of_servers = (self.lose_answers, self.fail, self.hang_apiserver, self.restart_apiserver, self.restart_etcd)
         return (*self._of_ways(), *of_servers)
 

@@ -189,9 +189,30 @@ class Ground:
 
         await until_found(look, f"{len(sessions)} sessions are Ready", self.site.records)
 
+    async def hears(self) -> None:
+        """Return when nothing is in the way of any watch: what goes from now on is seen to go, by everybody."""
+
+        def troubles() -> list[str]:
+            topics = [topic for each in self.replicas for topic in each.operator.health()["problems"]]
+            return [topic for topic in topics if topic.startswith("watch ")]
+
+        await until_found(lambda: not troubles(), "all watches go on", troubles)
+
     async def clean(self) -> None:
         """Return when nothing of any session is left anywhere."""
         await until_found(lambda: not self.site.left(), "nothing is left", self.site.left)
+
+    async def swept(self) -> None:
+        """Return when nothing is left, be it by the hand of a person who has read `SweepHeld` and has looked."""
+
+        def look() -> bool:
+            return not self.site.left() or any("SweepHeld" in each.operator.problems() for each in self.replicas)
+
+        await until_found(look, "nothing is left, or too much to believe", self.site.left)
+        if self.site.left():
+            done = await asyncio.to_thread(self.site.sweep, "--force", self.environment)
+            assert (done.returncode, done.stderr) == (0, ""), done
+        await self.clean()
 
     async def looks_like(self, wanted: Json, session: str) -> None:
         """Return when the world is exactly as in this picture."""

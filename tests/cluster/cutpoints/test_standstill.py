@@ -172,3 +172,17 @@ async def test_a_server_that_is_killed_in_the_middle_of_a_burst_only_delays_it(
         await tells_nothing(replica.operator)
     await here.end(*before, during)
     await here.looks_like(wanted, first)
+
+
+async def test_a_namespace_that_goes_while_nobody_looks_is_left_to_a_person(here: Ground) -> None:
+    sessions = [new_hash() for _ in range(7)]
+    await here.create(*sessions)
+    await here.ready(*sessions)
+    for replica in here.replicas:
+        replica.kill()
+    here.replicas.clear()
+    await here.lose_namespace(*sessions)
+    await here.fill()
+    await tells(here.replicas[0].operator, "SweepHeld: 7 of the sessions")
+    assert len(here.site.left()) == 4 * len(sessions)
+    await here.swept()
