@@ -199,7 +199,11 @@ class Client:
             raise NoReplyError(sent=True) from None
 
     def _failed(self, request: _Request, error: SessionError) -> None:
-        if isinstance(error, SharedError) and not isinstance(error, errors.QuotaExceededError):
+        if isinstance(error, errors.VERDICTS):
+            # The account is fine, then. A revoked token had stopped a write that met a full zone afterwards: nothing
+            # else would have closed the breaker as long as that was so, and it woke every session each five seconds.
+            self._account.passed(request.kind)
+        elif isinstance(error, SharedError):
             again = partial(self.call, request.method, request.endpoint, params=request.params, accept=request.accept)
             # A write cannot be tried out of curiosity: the next session that wants one is its probe.
             self._account.trip(request.kind, error, None if request.is_write else again)

@@ -63,6 +63,9 @@ class RejectedError(PermanentError):
     """Cloudflare refuses what was sent: it is invalid."""
 
 
+# What Cloudflare says about the request itself, once token, zone and tunnel are beyond doubt.
+VERDICTS = (QuotaExceededError, RecordExistsError, RecordGoneError, RejectedError)
+
 _SHARED = {
     "TokenInvalid": ("Cloudflare does not accept the API token", RIGHTS),
     "TokenForbidden": ("the API token lacks a right", RIGHTS),

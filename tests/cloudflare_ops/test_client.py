@@ -16,7 +16,7 @@ from cloudflare_ops.client import TIME_LIMIT, Client
 from cloudflare_ops.endpoints import Endpoint
 from cloudflare_ops.errors import OutcomeUnknownError, TooLateError
 from cloudflare_ops.transport import NoReplyError, SdkTransport
-from fsm.errors import NotLeadingError, SharedError, TransientError
+from fsm.errors import NotLeadingError, SessionError, SharedError, TransientError
 from tests.cloudflare_ops.api import FakeApi, failing, hangs, instead, unreachable
 from tests.cloudflare_ops.operator import make, outcomes, running
 from tests.k8s.virtual import now, virtual
@@ -185,6 +185,25 @@ async def test_trouble_that_only_a_write_can_tell_wakes_sessions_one_pause_at_a_
         assert operator.client.problems, "that reads succeed says nothing about writes"
         await operator.ensure(1)
         assert operator.client.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "is_over"),
+    [(400, 81045, True), (400, 81053, True), (400, 81044, True), (400, 1004, True), (502, 0, False), (429, 0, False)],
+)
+@virtual
+async def test_a_verdict_on_what_the_account_had_stopped_ends_its_trouble(
+    status: int, code: int, is_over: bool
+) -> None:
+    api = FakeApi()
+    api.script("POST batch", instead(failing(403)), instead(failing(status, code)))
+    async with running(api) as operator:
+        with pytest.raises(SharedError):
+            await operator.client.call("POST", Endpoint.BATCH, body=POST)
+        await asyncio.sleep(FIRST_PAUSE + 0.5)
+        with pytest.raises(SessionError):
+            await operator.client.call("POST", Endpoint.BATCH, body=POST)
+        assert (operator.client.problems == ()) == is_over
 
 
 @virtual

@@ -140,11 +140,12 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_known(sim: Simulation, session: str, service: str) -> bool:
-    """Whether somebody who runs had heard of the session's last Pod, and its record named this service: a rule
-    itself carries no mark. A record of a forgotten owner may have stood for it then."""
+    """Whether who leads had heard of the session's last Pod, and its record named this service: a rule itself carries
+    no mark. A record of a forgotten owner may have stood for it then."""
     is_ours = not any(sim.is_forgotten(session, owner) for owner in sim.monitor.beside[session])
     uids, heard = sim.monitor.uids[session], sim.monitor.heard
-    is_witnessed = any((replica.number, uid) in heard for replica in sim.alive() for uid in uids)
+    leaders = [replica.number for replica in sim.alive() if replica.operator.term]
+    is_witnessed = any((number, uid) in heard for number in leaders for uid in uids)
     return is_ours and is_witnessed and service in sim.monitor.services[session]
 
 

@@ -126,6 +126,28 @@ def test_a_pod_may_inherit_a_word_but_not_say_it_anew() -> None:
         assert "only one reply was lost" in violation
 
 
+def test_a_former_service_is_known_to_who_leads_and_has_heard_of_the_pod() -> None:
+    service = "http://router.svc:80"
+    with ready_sessions() as sim:
+        leader = sim.start()
+        sim.run(SOON)
+        sim.start()
+        sim.run(SOON)
+        assert leader.operator.term
+        assert ending._is_known(sim, SESSION, service)
+        [uid] = sim.monitor.uids[SESSION]
+        sim.monitor.heard.remove((leader.number, uid))
+        assert not ending._is_known(sim, SESSION, service)
+
+
+def test_a_copied_record_names_no_service() -> None:
+    with ready_sessions() as sim:
+        assert sim.monitor.services[SESSION] == {"http://router.svc:80"}
+        sim.create_copy(SESSION)
+        sim.run(1.0)
+        assert sim.monitor.services[SESSION] == set()
+
+
 def test_a_write_beside_another_owner_is_excused_only_when_it_was_sent_before() -> None:
     with ready_sessions() as sim:
         monitor = sim.monitor
