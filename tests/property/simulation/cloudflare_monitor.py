@@ -14,6 +14,7 @@ from typing import Any
 from cloudflare_ops import ownership
 from cloudflare_ops.ingress import plain
 from cloudflare_ops.transport import Reply
+from fsm.desired import TunnelRule
 from fsm.session import hash_of_hostname
 from sandbox.cloudflare.envelope import Request
 from sandbox.cloudflare.tunnels import Tunnel
@@ -54,6 +55,8 @@ class CloudflareMonitor(Eyes):
         # By replica: when it got no reply; twice for a request that was not even sent, which is a failure at once.
         self.lost: defaultdict[int, list[float]] = defaultdict(list)
         self._marked: dict[str, Mark] = {}  # by the record's id: the newest
+        # Removed by one replica, and back with what another one had read before: who removed it has forgotten it.
+        self.put_back: set[TunnelRule] = set()
         # By replica: when it asked for a list of records, and when it had it.
         self._lists: defaultdict[int, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=50))
         self._reads: defaultdict[int, deque[Read]] = defaultdict(lambda: deque(maxlen=50))
@@ -206,12 +209,14 @@ class CloudflareMonitor(Eyes):
         self.note()
         records = {record["id"]: dict(record) for record in self.world.records.all()}
         tunnel = self.world.tunnels[self.settings[replica].cf_tunnel_id]
-        foreign, version = self.foreign_part(tunnel.config), tunnel.version
+        foreign, version, rules = self.foreign_part(tunnel.config), tunnel.version, _plain_rules(tunnel.config)
         yield
         self.tell(f"replica {replica}", _short(request))
         self._check_records(replica, records)
         if tunnel.version != version:
             self._check_document(tunnel, foreign)
+            newest = _plain_rules(self._reads[replica][-1].config)
+            self.put_back |= (_plain_rules(tunnel.config) - rules) & newest
         self.note()
 
     def _check_records(self, replica: int, before: dict[str, Any]) -> None:
@@ -262,6 +267,10 @@ class CloudflareMonitor(Eyes):
             # Cloudflare has no precondition: an edit between read and write is lost, and has to be reported.
             self.lost_edits += 1
             self.tell("world", "a foreign edit between read and write was overwritten")
+
+
+def _plain_rules(config: Any) -> set[TunnelRule]:
+    return set(filter(None, map(plain, rules_of_document(config))))
 
 
 def _short(request: Request) -> str:

@@ -134,7 +134,8 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
                 for record in sim.world.records.at(own.hostname)
             )
             is_wanted = session in live and own.hostname == sim.hostname_of(session)
-            is_unknown = own.service in sim.former_services and not _is_known(sim, session, own.service)
+            is_known = own not in sim.monitor.put_back and _is_known(sim, session, own.service)
+            is_unknown = own.service in sim.former_services and not is_known
             if is_wanted or not (is_claimed or is_unknown):
                 yield "rule", own.hostname, session
 

@@ -8,12 +8,14 @@ import pytest
 
 from cloudflare_ops.ownership import ORIGINAL_COMMENT, render
 from fsm.session import PREFIX
+from sandbox.cloudflare.envelope import Request as CloudflareRequest
 from sandbox.kubernetes.requests import Request
 from tests.property.simulation import ending
-from tests.property.simulation.cloudflare_monitor import Mark
+from tests.property.simulation.cloudflare_monitor import Mark, Read
 from tests.property.simulation.kube_monitor import PATCHES_A_MINUTE
 from tests.property.simulation.loop import SENT
 from tests.property.simulation.names import HASHES
+from tests.property.simulation.scene import NOW
 from tests.property.simulation.simulation import Simulation
 from tests.property.simulation.test_simulation import Bugs
 
@@ -138,6 +140,26 @@ def test_a_former_service_is_known_to_who_leads_and_has_heard_of_the_pod() -> No
         [uid] = sim.monitor.uids[SESSION]
         sim.monitor.heard.remove((leader.number, uid))
         assert not ending._is_known(sim, SESSION, service)
+
+
+def test_a_rule_that_comes_back_with_an_old_read_was_put_back() -> None:
+    with ready_sessions() as sim:
+        sim.delete_session(SESSION)
+        sim.end_pods(SESSION)
+        sim.former_services.add("http://router.svc:80")
+        with_rule = sim.world.tunnel.config
+        assert with_rule
+        without = {
+            **with_rule,
+            "ingress": [it for it in with_rule["ingress"] if SESSION not in str(it.get("hostname"))],
+        }
+        for config in (without, with_rule):
+            sim.world.tunnel.configure(without, NOW)
+            sim.monitor._reads[0].append(Read(sim.monitor.now(), config, 1))
+            with sim.monitor.cloudflare_effect(0, CloudflareRequest("PUT", "", body={"config": with_rule})):
+                sim.world.tunnel.configure(with_rule, NOW)
+            is_put_back = config is with_rule
+            assert [rule.hostname for rule in sim.monitor.put_back] == [sim.hostname_of(SESSION)] * is_put_back
 
 
 def test_a_copied_record_names_no_service() -> None:
