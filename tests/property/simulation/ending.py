@@ -141,13 +141,13 @@ def _rules(sim: Simulation) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_known(sim: Simulation, session: str, service: str) -> bool:
-    """Whether who leads had heard of the session's last Pod, and its record named this service: a rule itself carries
-    no mark. A record of a forgotten owner may have stood for it then."""
+    """Whether who leads sees the session's Pod, or has seen it go, and its record names this service: a rule itself
+    carries no mark. A record of a forgotten owner may have stood for it then."""
     is_ours = not any(sim.is_forgotten(session, owner) for owner in sim.monitor.beside[session])
-    uids, heard = sim.monitor.uids[session], sim.monitor.heard
+    uids, saw_go = sim.monitor.uids[session], sim.monitor.saw_go
     leaders = [replica.number for replica in sim.alive() if replica.operator.term]
-    is_witnessed = any((number, uid) in heard for number in leaders for uid in uids)
-    return is_ours and is_witnessed and service in sim.monitor.services[session]
+    is_seen = bool(sim.pods_of(session)) or any((number, uid) in saw_go for number in leaders for uid in uids)
+    return is_ours and is_seen and service in sim.monitor.services[session]
 
 
 def _routes(sim: Simulation) -> Iterator[tuple[str, str, str]]:

@@ -66,7 +66,7 @@ class Eyes:
         self.born: dict[str, float] = {}
         self.had_pod: dict[str, float] = {}
         self.uids: defaultdict[str, set[str]] = defaultdict(set)  # by session: its newest Pods
-        self.heard: set[tuple[int, str]] = set()  # (replica, uid of a Pod that a list or a watch has told it of)
+        self.saw_go: set[tuple[int, str]] = set()  # (replica, uid of a Pod that it was told to go or to be gone)
         # By session: whose records stood at its names while it had a Pod. The last list tells also what is gone since.
         self.beside: defaultdict[str, set[str | None]] = defaultdict(set)
         self.services: defaultdict[str, set[str]] = defaultdict(set)  # what the records of its newest Pods name

@@ -5,7 +5,7 @@ Part of `monitor`; called by `kube.SimulatedKube`.
 
 import re
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -102,19 +102,20 @@ class KubeMonitor(Eyes):
         if "/ingressroutes" in request.path:
             self._show_routes(replica, body.get("items") or [body], asked)
         elif request.path.endswith("/pods") and not request.query.get("labelSelector", "").startswith(HASH_LABEL):
-            self._hear(replica, body.get("items") or [])
+            self._see_go(replica, filter(_is_going, body.get("items") or []))
 
     def kube_told(self, replica: int, path: str, event: Any, since: float) -> None:
         """A replica's watch says this, of which it is known to be so at `since`, or else when it became so."""
         if path.endswith("/pods"):
-            self._hear(replica, [event["object"]])
+            gone = [event["object"]] if event["type"] == "DELETED" or _is_going(event["object"]) else []
+            self._see_go(replica, gone)
         if "/ingressroutes" in path and event["type"] in ("ADDED", "MODIFIED"):
             metadata = event["object"]["metadata"]
             written = self.route_written.get((metadata["name"], metadata["resourceVersion"]), LONG_AGO)
             self._show_routes(replica, [event["object"]], max(written, since))
 
-    def _hear(self, replica: int, pods: list[Any]) -> None:
-        self.heard |= {(replica, str(pod["metadata"].get("uid"))) for pod in pods if "metadata" in pod}
+    def _see_go(self, replica: int, pods: Iterable[Any]) -> None:
+        self.saw_go |= {(replica, str(pod["metadata"]["uid"])) for pod in pods}
 
     def _show_routes(self, replica: int, routes: list[Any], asked: float) -> None:
         """Those that are as the replica wants them."""
@@ -253,3 +254,7 @@ def _of_others(pod: Any) -> Any:
     annotations = pod["metadata"].get("annotations") or {}
     foreign = {key: text for key, text in annotations.items() if not key.startswith(PREFIX)}
     return metadata, foreign, pod.get("spec"), pod.get("status")
+
+
+def _is_going(pod: Any) -> bool:
+    return "deletionTimestamp" in (pod.get("metadata") or {})

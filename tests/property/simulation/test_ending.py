@@ -128,7 +128,7 @@ def test_a_pod_may_inherit_a_word_but_not_say_it_anew() -> None:
         assert "only one reply was lost" in violation
 
 
-def test_a_former_service_is_known_to_who_leads_and_has_heard_of_the_pod() -> None:
+def test_a_former_service_is_known_to_who_leads_and_has_seen_the_pod_go() -> None:
     service = "http://router.svc:80"
     with ready_sessions() as sim:
         leader = sim.start()
@@ -136,9 +136,13 @@ def test_a_former_service_is_known_to_who_leads_and_has_heard_of_the_pod() -> No
         sim.start()
         sim.run(SOON)
         assert leader.operator.term
-        assert ending._is_known(sim, SESSION, service)
         [uid] = sim.monitor.uids[SESSION]
-        sim.monitor.heard.remove((leader.number, uid))
+        assert ending._is_known(sim, SESSION, service)
+        sim.turn(SESSION)
+        sim.run(SOON)
+        assert (leader.number, uid) in sim.monitor.saw_go
+        assert ending._is_known(sim, SESSION, service)
+        sim.monitor.saw_go.remove((leader.number, uid))
         assert not ending._is_known(sim, SESSION, service)
 
 
