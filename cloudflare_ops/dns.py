@@ -193,8 +193,7 @@ class Dns:
             case [_Operation(kind=kind, ticket=Ticket(wish=Ensure(since=since)))] if kind == POSTS:
                 self._foresight.tell(since)
         # In the last round a doubt about a member is the member's own; before, a look tells it with fewer calls.
-        of_a_member = (errors.RecordExistsError, errors.RecordGoneError) if is_last else ()
-        refused = (errors.RejectedError, errors.QuotaExceededError, *of_a_member)
+        refused = errors.VERDICTS if is_last else (errors.RejectedError, errors.QuotaExceededError)
         for kind in (DELETES, PATCHES, POSTS):
             those = [operation for operation in operations if operation.kind == kind]
             for start in range(0, len(those), self._batch):

@@ -209,7 +209,7 @@ class Ground:
             return not self.site.left() or any("SweepHeld" in each.operator.problems() for each in self.replicas)
 
         await until_found(look, "nothing is left, or too much to believe", self.site.left)
-        if self.site.left():
+        if await asyncio.to_thread(self.site.left):
             done = await asyncio.to_thread(self.site.sweep, "--force", self.environment)
             assert (done.returncode, done.stderr) == (0, ""), done
         await self.clean()

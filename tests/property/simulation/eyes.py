@@ -122,7 +122,7 @@ class Eyes:
             owners[hash_of_hostname(str(record["name"]))].add(parse(str(record["comment"])))
         for session, found in groupby(sorted(pods, key=itemgetter(0)), key=itemgetter(0)):
             here = [pod["metadata"] for _, pod in found]
-            services = (_record_of(metadata).get(PREFIX + "service") for metadata in here)
+            services = (_own_annotations(metadata).get(PREFIX + "service") for metadata in here)
             self.services[session] = set(filter(None, services))
             self.uids[session] = {metadata["uid"] for metadata in here}
             self.beside[session] |= owners[session]
@@ -237,7 +237,7 @@ class Eyes:
 wanted_of = lru_cache(maxsize=None)(desired)
 
 
-def _record_of(metadata: Any) -> Mapping[str, str]:
+def _own_annotations(metadata: Any) -> Mapping[str, str]:
     """The annotations of a Pod, unless they are another Pod's: what a tool has copied says nothing about this one."""
     annotations = metadata.get("annotations") or {}
     return annotations if annotations.get(PREFIX + "pod-uid") == metadata["uid"] else {}

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from cloudflare_ops.ownership import ORIGINAL_COMMENT, render
+from fsm.desired import TunnelRule
 from fsm.session import PREFIX
 from sandbox.cloudflare.envelope import Request as CloudflareRequest
 from sandbox.kubernetes.requests import Request
@@ -146,24 +147,24 @@ def test_a_former_service_is_known_to_who_leads_and_has_seen_the_pod_go() -> Non
         assert not ending._is_known(sim, SESSION, service)
 
 
-def test_a_rule_that_comes_back_with_an_old_read_was_put_back() -> None:
+def test_a_rule_that_comes_back_with_an_old_read_is_known_to_nobody() -> None:
+    rule = TunnelRule(f"{SESSION}-oc.example.org", "http://router.svc:80")
     with ready_sessions() as sim:
-        sim.delete_session(SESSION)
-        sim.end_pods(SESSION)
-        sim.former_services.add("http://router.svc:80")
+        sim.start()
+        sim.run(SOON)
         with_rule = sim.world.tunnel.config
-        assert with_rule
-        without = {
-            **with_rule,
-            "ingress": [it for it in with_rule["ingress"] if SESSION not in str(it.get("hostname"))],
-        }
-        for config in (without, with_rule):
-            sim.world.tunnel.configure(without, NOW)
-            sim.monitor._reads[0].append(Read(sim.monitor.now(), config, 1))
+        sim.turn(SESSION)
+        sim.run(SOON)
+        without = sim.world.tunnel.config
+        assert SESSION not in ending.ours_left(sim)
+        sim.former_services.add(rule.service)
+        for read, is_put_back in ((without, False), (with_rule, True)):
+            sim.world.tunnel.configure(without or {}, NOW)
+            sim.monitor._reads[0].append(Read(sim.monitor.now(), read, 1))
             with sim.monitor.cloudflare_effect(0, CloudflareRequest("PUT", "", body={"config": with_rule})):
-                sim.world.tunnel.configure(with_rule, NOW)
-            is_put_back = config is with_rule
-            assert [rule.hostname for rule in sim.monitor.put_back] == [sim.hostname_of(SESSION)] * is_put_back
+                sim.world.tunnel.configure(with_rule or {}, NOW)
+            assert (rule in sim.monitor.put_back) == is_put_back
+            assert (SESSION in ending.ours_left(sim)) != is_put_back
 
 
 def test_a_copied_record_names_no_service() -> None:
