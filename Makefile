@@ -82,6 +82,6 @@ lock: setup ## Resolve the dependencies again into the three lock files
 image-check: setup ## Run the Dockerfile's own steps on a clean folder and start what comes of them
 	$(BIN)/python scripts/check_image.py
 
-clean: ## Remove .venv and everything that was built
+clean: ## Remove .venv and what was built in this folder
 	rm -rf .venv .venv-mutants build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,12 +2,14 @@
 
 import functools
 import json
+import re
 
 import yaml
 
 from tests.cluster.manifests import new_hash, pod_name, rendered, sidecar_pod
 from tests.cluster.site import LEASE, Json, Operator, Site
 from tests.controlplane import ControlPlane, wait_for
+from tests.deploy.test_manifests import OVERLAY, REPOSITORY
 
 Right = tuple[str, str, str]  # group, resource with subresource, verb
 
@@ -42,6 +44,21 @@ def rights_of_request(event: Json) -> list[Right]:
 def test_the_manifests_are_accepted_without_a_warning(cluster: ControlPlane, namespace: str) -> None:
     how = ("--dry-run=server", "--warnings-as-errors", "--namespace", namespace, "--filename", "-")
     cluster.kubectl("apply", *how, stdin=rendered(namespace))
+
+
+def test_without_kustomize_the_sidecar_comes_and_goes_by_readmes_patches(cluster: ControlPlane, namespace: str) -> None:
+    """To take it away and add it again is also how probes and environment are upgraded."""
+
+    def containers(*patch: str) -> list[str]:
+        told = cluster.kubectl("-n", namespace, "patch", "deployment", "opencode-router", *patch, "--output=json")
+        return [container["name"] for container in json.loads(told.stdout)["spec"]["template"]["spec"]["containers"]]
+
+    router = (OVERLAY / "router.yaml").read_text().replace("namespace: opencode-router", f"namespace: {namespace}")
+    cluster.kubectl("apply", "--filename", "-", stdin=router)
+    add = ("--type", "json", "--patch-file", str(REPOSITORY / "deploy/sidecar.yaml"))
+    (away,) = re.findall(r"--patch \\\n +'(.+)'$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    both = ["router", "cloudflare-operator"]
+    assert [containers(*add), containers("--patch", away), containers(*add)] == [both, ["router"], both]
 
 
 def test_a_pod_of_the_routers_template_is_restricted_enough(cluster: ControlPlane, namespace: str) -> None:
