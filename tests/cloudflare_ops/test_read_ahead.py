@@ -62,6 +62,20 @@ async def test_what_was_read_just_now_is_not_read_again() -> None:
 
 
 @virtual
+async def test_what_a_new_leader_reads_first_is_as_old_as_its_request_and_not_as_the_zones() -> None:
+    """Far away, where the call for the zone, which the first read waits for, takes longer than a look's half second."""
+    api = FakeApi()
+    api.latency = 0.3
+    async with running(api, is_ahead=True) as operator:
+        since = now()
+        await asyncio.gather(operator.dns.look(since), operator.tunnel.look(since))
+        await journey(operator, 1, since)
+        looks = ["GET configurations", "GET dns_records", "GET zone"]
+        assert sorted(api.kinds()[:3]) == looks
+        assert api.kinds()[3:] == ["POST batch", "PUT configurations"]
+
+
+@virtual
 async def test_a_read_ahead_that_fails_is_nobodys_trouble() -> None:
     api = FakeApi()
     async with reading_ahead(api) as operator:
