@@ -34,6 +34,12 @@ def test_the_good_ones_are_compared_with_as_many_that_are_alone() -> None:
     assert times([*burst("burst", 10.0), *bad, *burst(NONE_BAD, 16.0)]) == []
 
 
+@pytest.mark.parametrize(("sessions", "goals"), [(1000, [2.0, 1.2, 1.2]), (100, [2.0, None, None])])
+def test_what_bad_ones_cost_in_time_has_a_goal_where_there_are_many(sessions: int, goals: list[float | None]) -> None:
+    alone = burst(NONE_BAD, 16.0, sessions=sessions * 19 // 20)
+    assert [each.goal for each in compared([*burst(BAD, 20.0, GOOD, sessions), *alone])] == goals
+
+
 @pytest.mark.parametrize("sessions", [1, 20, 99, 100, 1000])
 def test_who_is_good_is_who_is_not_made_bad(sessions: int) -> None:
     assert Row(BAD, sessions, 50).good == sessions - len(range(sessions)[::BAD_SHARE])
