@@ -1,7 +1,8 @@
 """The environment, read once and validated whole: `cli` calls `Settings.from_env`, everybody else gets the values.
 
-Names and defaults of the first eleven variables, and of `health_port`, are fixed by existing deployments. All problems are found in one go,
-each with the variable's name and what was expected; a value is never repeated (it may be a secret in the wrong place).
+Names and defaults of the first eleven variables, and of `health_port`, are fixed by existing deployments. All problems
+are found in one go, each with the variable's name and what was expected; a value is never repeated (it may be a secret
+in the wrong place).
 """
 
 import ipaddress
