@@ -31,6 +31,7 @@ class LeaseServer:
         self.loses_replies = False
         self.latency = 0.0
         self.writes: list[tuple[float, str, Object]] = []
+        self.reads: list[float] = []
         self.limits: list[float] = []
 
     @property
@@ -50,6 +51,8 @@ class LeaseServer:
         timeout: float = 10.0,
     ) -> Object:
         self.limits.append(timeout)
+        if method == "GET":
+            self.reads.append(now())
         await asyncio.sleep(min(self.latency, timeout))
         if self.is_hanging or self.latency > timeout:
             await asyncio.sleep(timeout - min(self.latency, timeout))

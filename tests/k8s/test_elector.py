@@ -38,6 +38,17 @@ async def test_only_one_of_two_leads_and_the_lease_is_renewed() -> None:
 
 
 @virtual
+async def test_who_waits_looks_often_enough_to_take_over_soon() -> None:
+    server = LeaseServer()
+    async with Replica(server, "a").running(), Replica(server, "b").running():
+        await asyncio.sleep(300)
+        # The leader knows what it wrote, so after the start these are the looks of the one that waits.
+        looks = server.reads[2:]
+        assert len(looks) > 300
+        assert all(after - before <= L / 24 for before, after in itertools.pairwise(looks))
+
+
+@virtual
 async def test_cancelled_it_lets_the_work_stop_then_releases_and_the_other_takes_over_at_once() -> None:
     server = LeaseServer()
     first, second = Replica(server, "a"), Replica(server, "b")
