@@ -80,6 +80,13 @@ class Census:
             self._changed.set()
 
 
+class PostponedError(SessionError):
+    """The write had no time for this wish: the group's next one has it, and its caller waits on."""
+
+    def __init__(self) -> None:
+        super().__init__("Postponed", "the next write carries it out")
+
+
 @dataclass(eq=False)
 class Ticket(Generic[W]):
     """One caller's wish in a write; the writer sets `error` when this one fails, and nothing when it is fulfilled."""
@@ -104,7 +111,8 @@ class Group(Generic[W]):
 
     A write goes out when no runnable session can still add to it, at most `LINGER` seconds after its latest wish and
     `LONGEST` after its first, and not within `pace()` seconds of the write before: a lone wish goes at once. `write`
-    sets the tickets' errors; what it raises is everybody's who has none.
+    sets the tickets' errors; what it raises is everybody's who has none. A `PostponedError` is for the writer alone,
+    which has to settle at least one of a write: the wish is the first in the next one.
     """
 
     def __init__(
@@ -147,7 +155,7 @@ class Group(Generic[W]):
                 self._waiting = []
                 await self._carry_out(batch)
         finally:
-            self._settle([*batch, *self._waiting], NotLeadingError())
+            self._settle([*self._put_back(batch), *self._waiting], NotLeadingError())
 
     async def _gather(self) -> None:
         if (pause := self._began + self._pace() - self._now()) > 0:
@@ -171,14 +179,25 @@ class Group(Generic[W]):
             if batch:
                 await self._write(batch)
         except SessionError as error:
-            self._settle(batch, error)
+            self._settle(self._put_back(batch), error)
         except Exception as bug:
             # The writer serves everybody and must not die of one wish; whoever waits reports the bug.
             for ticket in batch:
                 if not ticket.done.done():
                     ticket.done.set_exception(bug)
         else:
-            self._settle(batch, None)
+            self._settle(self._put_back(batch), None)
+
+    def _put_back(self, batch: Sequence[Ticket[W]]) -> list[Ticket[W]]:
+        """Those of `batch` that are not postponed."""
+        others = [ticket for ticket in batch if not isinstance(ticket.error, PostponedError)]
+        postponed = [ticket for ticket in batch if isinstance(ticket.error, PostponedError)]
+        for ticket in postponed:
+            ticket.error = None
+        if postponed:
+            self._waiting[:0] = postponed
+            self._wished.set()
+        return others
 
     def _settle(self, batch: Sequence[Ticket[W]], error: SessionError | None) -> None:
         for ticket in batch:

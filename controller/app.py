@@ -36,7 +36,7 @@ from k8s.elector import Elector
 from k8s.events import Events
 from k8s.lease_store import LeaseStore
 from k8s.one_pod import one_pod
-from k8s.pods import Pods
+from k8s.pods import SELECTABLE, Pods
 from k8s.routes import Routes
 
 _log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Operator:
         self._mislabeled = Mislabeled(self.events, self._read_pod)
         self.elector = self._make_elector()
         self.pods = self._make_pods()
-        self._living = SharedLiving(self.pods.live, self.witness.refute, now)
+        self._living = partial(SharedLiving, self.pods.live, self.witness.refute, now, portion=SELECTABLE)
         self.routes = self._make_routes()
         self.base = self._make_base(transport)
         self._status = Status(self, now)
@@ -155,7 +155,7 @@ class Operator:
             self._kube,
             namespace=settings.ingressroute_namespace,
             owners=(settings.owner_id, *settings.owner_id_previous),
-            living=self._living,
+            living=self._living(),
             remaining=self.elector.remaining,
             now=self._now,
             on_change=self._changed,

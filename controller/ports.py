@@ -23,8 +23,13 @@ class Leadership(Protocol):
 class Living(Protocol):
     """The proof before a removal."""
 
-    async def __call__(self, sessions: Collection[str]) -> Set[str]:
-        """Those of `sessions` that have a live Pod, read live from the API server by the hash label alone."""
+    async def __call__(self, sessions: Collection[str], within: float) -> Mapping[str, bool]:
+        """Whether they have a live Pod, read live from the API server by the hash label alone: of as many of them, the
+        first ones first, as `within` seconds allow.
+
+        Raises:
+            SessionError: it can tell of none.
+        """
         ...
 
 

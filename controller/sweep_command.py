@@ -15,6 +15,7 @@ from typing import Never
 from controller import sweep_request
 from controller.app import Operator, worlds
 from controller.background import background
+from controller.living import too_slow
 from controller.settings import Settings
 from controller.sweep_request import Request, Result
 from controller.term import Term
@@ -55,9 +56,12 @@ async def _dry_run(operator: Operator) -> int:
 async def _orphans(operator: Operator, term: Term) -> SweepPlan:
     await term.resync.look()
     owned = term.sweep.owned()
-    living = await operator.base.living(owned)
-    going = frozenset(session for session in operator.pods.sessions() if session not in living)
-    return plan(owned, living | going, {}, now=0.0, grace=0.0, force=True)
+    lives = await operator.base.living()(owned, ANSWER_WITHIN)
+    if not owned <= lives.keys():
+        raise too_slow()
+    # Who is going is no orphan: the machine is removing what is theirs.
+    there = {session for session in owned if lives[session]} | operator.pods.sessions()
+    return plan(owned, there, {}, now=0.0, grace=0.0, force=True)
 
 
 def _names(term: Term, session: str) -> list[str]:

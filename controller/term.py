@@ -48,7 +48,7 @@ class Base:
     budget: Budget
     pods: Pods
     routes: Routes
-    living: Living
+    living: Callable[[], Living]  # one for each who removes: nobody waits for the answers to another's thousand
     leadership: Leadership
     witness: Witness
     report: Reporter
@@ -155,7 +155,7 @@ class Term:
         self._dns = Dns(
             self.client,
             profile,
-            living=base.living,
+            living=base.living(),
             foresight=foresight,
             census=self.census,
             now=base.now,
@@ -164,7 +164,7 @@ class Term:
             self.client,
             profile,
             claim=self._dns.claim,
-            living=base.living,
+            living=base.living(),
             foresight=foresight,
             census=self.census,
             now=base.now,

@@ -21,14 +21,13 @@ from k8s.errors import JSON_PATCH
 from k8s.listing import pages
 from k8s.reflector import Reflector
 
-# Hashes in one label selector: more make a URL that proxies cut, and one list of all is cheaper anyway.
-SELECTABLE = 50
+SELECTABLE = 100  # hashes in one label selector, 1.5 KB: much longer URLs are cut by proxies
 _POLICY = "look for an admission policy or a webhook on Pods and their status"
 _REPORTED = 1_000  # uids of Pods with a bad hash that are remembered
 
 
 class Pods:
-    """`controller.ports.Pods`, and `controller.ports.Living` as its method `live`.
+    """`controller.ports.Pods`, and what `controller.living` asks as its method `live`.
 
     `on_change(session)` follows each change that says something; `on_gone(pod)` each that was seen to go (a
     deletionTimestamp, a DELETED event, a 404), which a list that misses it is not; `on_invalid(name, namespace,
@@ -78,13 +77,13 @@ class Pods:
         return frozenset(self._names)
 
     async def live(self, sessions: Collection[str]) -> Set[str]:
-        """Those of `sessions` that have a live Pod, read live by the hash label alone: a selector may change."""
-        if not sessions:
-            return frozenset()
-        among = f"{HASH_LABEL} in ({','.join(sorted(sessions))})" if len(sessions) <= SELECTABLE else HASH_LABEL
-        query = (("labelSelector", among),)
+        """Those of `sessions` (1 to `SELECTABLE`) that have a live Pod, read live by the hash label alone: the
+        selector of the watch may change."""
+        query = (("labelSelector", f"{HASH_LABEL} in ({','.join(sorted(sessions))})"),)
         found: set[str] = set()
-        batches = pages(self._kube, self._path, query=query, accept=METADATA_LIST, timeout=self._time_limit)
+        batches = pages(
+            self._kube, self._path, query=query, accept=METADATA_LIST, timeout=self._time_limit, is_short=True
+        )
         async with aclosing(batches):
             async for page in batches:
                 found.update(_live_hash(item) for item in page.get("items") or ())

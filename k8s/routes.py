@@ -8,7 +8,7 @@ goes into the cache at once, so that no look is needed after it.
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, Collection, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Set
 
 from fsm.desired import ROUTE_API, Route
 from fsm.errors import GoneError, NotLeadingError, SharedError, StaleError, TransientError
@@ -26,7 +26,7 @@ PROOF = 5.0  # seconds from the question whether the session has a live Pod, in 
 # Sent as JSON, which is YAML.
 _APPLY = "application/apply-patch+yaml"
 
-Living = Callable[[Collection[str]], Awaitable[Set[str]]]
+Living = Callable[[Collection[str], float], Awaitable[Mapping[str, bool]]]
 
 
 class Routes:
@@ -132,19 +132,11 @@ class Routes:
             await self.look(self._now())
         # From the question on: an answer that took its time says what was true when it was asked.
         before = math.inf if keep else self._now() + PROOF
-        if not keep and await self._lives(session):
+        if not keep and (await self._living((session,), PROOF))[session]:
             raise StaleError("SessionLives", "the session has a live Pod again")
         for entry in self._ours(session):
             if entry.facts.name not in keep:
                 await self._delete(entry, before)
-
-    async def _lives(self, session: str) -> bool:
-        try:
-            async with asyncio.timeout(PROOF):
-                return bool(await self._living((session,)))
-        except TimeoutError:
-            text = "the API server took too long to tell which sessions live"
-            raise TransientError("KubernetesUnavailable", text) from None
 
     def _ours(self, session: str) -> list[Entry[RouteFacts]]:
         """What may be removed: with our mark (one without owner may be a live session's of another operator, whose Pods

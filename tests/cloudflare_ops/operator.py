@@ -13,9 +13,13 @@ from cloudflare_ops.dns import Dns
 from cloudflare_ops.foresight import Foresight
 from cloudflare_ops.transport import Transport
 from cloudflare_ops.tunnel import Tunnel
+from controller.living import SharedLiving
 from fsm.desired import TunnelRule
+from fsm.errors import SessionError
 from tests.cloudflare_ops.api import PROFILE, record, rule, session
 from tests.k8s.virtual import now
+
+PORTION = 5  # sessions of which is read at once whether they live
 
 
 async def outcomes(*wishes: Any) -> list[Any]:
@@ -33,7 +37,9 @@ class Operator:
     tunnel: Tunnel
     census: Census
     alive: set[str] = field(default_factory=set)
-    asked: list[list[str]] = field(default_factory=list)  # what `living` was asked
+    asked: list[list[str]] = field(default_factory=list)  # of which sessions it was read whether they live
+    slowness: list[float] = field(default_factory=list)  # seconds, of each such read to come; then 0
+    unreadable: SessionError | None = None
     overwrites: list[tuple[int, int]] = field(default_factory=list)
     recovered: int = 0
     lease: float = 15.0
@@ -65,9 +71,15 @@ def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", 
     def suspend(seconds: float) -> None:
         slept[0] += seconds
 
-    async def living(sessions: Collection[str]) -> set[str]:
+    async def read(sessions: Collection[str]) -> set[str]:
         operator.asked.append(list(sessions))
+        await asyncio.sleep(operator.slowness.pop(0) if operator.slowness else 0)
+        if operator.unreadable:
+            raise operator.unreadable
         return operator.alive & set(sessions)
+
+    def living() -> SharedLiving:
+        return SharedLiving(read, lambda *_: None, clock, portion=PORTION)
 
     def recovered() -> None:
         operator.recovered += 1
@@ -88,12 +100,12 @@ def make(transport: Transport, *, zone: str = "z" * 32, tunnel: str = "tunnel", 
     )
     foresight = Foresight()
     told = foresight if options.pop("is_ahead", False) else Foresight()
-    dns = Dns(client, PROFILE, living=living, foresight=told, census=census, now=clock, **options)
+    dns = Dns(client, PROFILE, living=living(), foresight=told, census=census, now=clock, **options)
     document = Tunnel(
         client,
         PROFILE,
         claim=dns.claim,
-        living=living,
+        living=living(),
         foresight=foresight,
         census=census,
         now=clock,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from cloudflare_ops.coalesce import LINGER, LONGEST, Census, Group, SharedLook, Ticket
+from cloudflare_ops.coalesce import LINGER, LONGEST, Census, Group, PostponedError, SharedLook, Ticket
 from fsm.errors import NotLeadingError, TransientError
 from fsm.observation import NEVER
 from tests.k8s.virtual import now, virtual
@@ -14,23 +14,26 @@ OOPS = TransientError("Oops", "no")
 
 
 class Writer:
-    """Notes what is written together; a wish below zero fails."""
+    """Notes what is written together; a wish below zero fails, and what is beyond `capacity` has to wait."""
 
-    def __init__(self, *, pace: float = 0.0) -> None:
+    def __init__(self, *, pace: float = 0.0, capacity: int = 1000) -> None:
         self.census = Census()
         self.writes: list[list[int]] = []
         self.begun: list[float] = []
         self.error: Exception | None = None
+        self.capacity = capacity
         self.group: Group[int] = Group(self.write, census=self.census, now=now, pace=lambda: pace)
         self.task = asyncio.create_task(self.group.run())
 
     async def write(self, tickets: Sequence[Ticket[int]]) -> None:
         self.writes.append([ticket.wish for ticket in tickets])
         self.begun.append(now())
+        for ticket in tickets[self.capacity :]:
+            ticket.error = PostponedError()
         await asyncio.sleep(1)
         if self.error is not None:
             raise self.error
-        for ticket in tickets:
+        for ticket in tickets[: self.capacity]:
             ticket.error = OOPS if ticket.wish < 0 else None
 
     async def session(self, wish: int, work: float = 0.0) -> None:
@@ -159,13 +162,31 @@ async def test_a_bug_in_a_write_reaches_its_callers_and_the_writer_lives_on() ->
 
 
 @virtual
+async def test_what_a_write_has_no_time_for_comes_first_in_the_next_one_whatever_became_of_the_others() -> None:
+    writer = Writer(capacity=2)
+    sessions = [asyncio.create_task(writer.session(wish)) for wish in (0, 1, 2, 3, 4)]
+    await asyncio.sleep(0.5)
+    late = asyncio.create_task(writer.session(9))
+    writer.error = OOPS
+    await asyncio.wait(sessions[:2])
+    writer.error = None
+    assert await asyncio.gather(*sessions, late, return_exceptions=True) == [OOPS, OOPS, None, None, None, None]
+    assert writer.writes == [[0, 1, 2, 3, 4], [2, 3, 4, 9], [4, 9]]
+    assert writer.census.busy == 0
+    await writer.stop()
+
+
+@virtual
 async def test_when_the_writer_stops_nobody_waits_for_ever() -> None:
-    writer = Writer()
-    callers = [asyncio.create_task(writer.session(1)), asyncio.create_task(writer.session(2, work=0.5))]
-    await asyncio.sleep(0.6)
+    writer = Writer(capacity=1)
+    callers = [asyncio.create_task(writer.session(wish)) for wish in (1, 2)]
+    await asyncio.sleep(0.1)
+    callers.append(asyncio.create_task(writer.session(3)))
+    await asyncio.sleep(0.1)
     await writer.stop()
     results = await asyncio.gather(*callers, return_exceptions=True)
-    assert [type(result) for result in results] == [NotLeadingError, NotLeadingError]
+    # In the write, postponed by it, and come during it.
+    assert [type(result) for result in results] == [NotLeadingError, NotLeadingError, NotLeadingError]
 
 
 @virtual

@@ -1,13 +1,13 @@
 """What a removal of records promises: only what is ours, only of those that do not live, only on fresh looks."""
 
 import asyncio
-from typing import Any
 
 import pytest
 
 from fsm.errors import StaleError, TransientError
-from tests.cloudflare_ops.api import DOMAIN, FakeApi, first, host, session, written
-from tests.cloudflare_ops.operator import outcomes, running
+from fsm.observation import NEVER
+from tests.cloudflare_ops.api import CATCH_ALL, DOMAIN, FakeApi, first, host, session, written
+from tests.cloudflare_ops.operator import PORTION, outcomes, running
 from tests.k8s.virtual import now, virtual
 
 
@@ -30,11 +30,7 @@ async def test_nothing_is_removed_while_nobody_can_tell_who_lives() -> None:
     api = FakeApi()
     api.add(host(1))
     async with running(api) as operator:
-
-        async def unreadable(sessions: Any) -> set[str]:
-            raise TransientError("KubernetesUnavailable", "no")
-
-        operator.dns._living = unreadable
+        operator.unreadable = TransientError("KubernetesUnavailable", "no")
         removal, other = await outcomes(operator.remove(1), operator.ensure(2))
         assert isinstance(removal, TransientError)
         assert other is None
@@ -85,14 +81,7 @@ async def test_deletes_never_rest_on_an_old_look_however_long_the_living_take_to
     api = FakeApi()
     api.add(host(1))
     async with running(api) as operator:
-        ask = operator.dns._living
-        pauses = [5.0, 0.0]
-
-        async def slow(sessions: Any) -> Any:
-            await asyncio.sleep(pauses.pop(0))
-            return await ask(sessions)
-
-        operator.dns._living = slow
+        operator.slowness = [5.0]
         with pytest.raises(TransientError, match="took too long"):
             await operator.remove(1)
         assert api.names() == [host(1)]
@@ -102,18 +91,35 @@ async def test_deletes_never_rest_on_an_old_look_however_long_the_living_take_to
 
 
 @virtual
+async def test_when_many_are_removed_those_go_of_whom_it_is_known_in_time_and_the_others_with_the_next_write() -> None:
+    api, many = FakeApi(), 2 * PORTION + 2
+    for number in range(many):
+        api.add(host(number))
+    api.write({"ingress": [*(written(number) for number in range(many)), CATCH_ALL]})
+    async with running(api) as operator:
+        operator.alive = {session(0), session(many - 1)}
+        await operator.dns.look(NEVER)
+        for remove, rounds in ((operator.remove_rule, [0.7] * 4), (operator.remove, [0.4] * 4)):
+            operator.asked.clear()
+            operator.slowness = [*rounds]
+            results = await outcomes(*(remove(number) for number in range(many)))
+            assert [number for number, result in enumerate(results) if result] == [0, many - 1]
+            assert isinstance(results[0], StaleError)
+            assert isinstance(results[-1], StaleError)
+            assert len(operator.asked) == 4, "three, the last of which is too late, and one for the next write"
+            assert operator.asked[2] == operator.asked[3]
+        assert api.names() == sorted([host(0), host(many - 1)])
+        assert api.ingress == [written(0), written(many - 1), CATCH_ALL]
+
+
+@virtual
 async def test_those_who_only_want_something_added_do_not_wait_for_an_api_server_that_is_slow_to_list_pods() -> None:
     api = FakeApi()
     api.add(host(1))
     assert api.config
     api.config["ingress"].insert(0, written(1))
     async with running(api) as operator:
-
-        async def slow(_: Any) -> Any:
-            await asyncio.sleep(2.5)
-            return set()
-
-        operator.dns._living = operator.tunnel._living = slow
+        operator.slowness = [2.5, 2.5]
         added, removed = await outcomes(operator.ensure(2), operator.remove(1))
         assert (added, type(removed)) == (None, TransientError)
         added, removed = await outcomes(operator.ensure_rule(2), operator.remove_rule(1))

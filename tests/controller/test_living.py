@@ -1,4 +1,4 @@
-"""Many questions, one live list, never one that began too early."""
+"""Many questions, one reading in portions, never one that began too early; each gets what was told in its time."""
 
 import asyncio
 import gc
@@ -8,90 +8,134 @@ import pytest
 
 from controller.living import SharedLiving
 from fsm.errors import TransientError
+from tests.k8s.virtual import now, virtual
+
+NO = TransientError("KubernetesUnavailable", "no answer")
 
 
 class Reader:
-    def __init__(self) -> None:
+    """Each read takes `seconds`, and tells what was so at its beginning."""
+
+    def __init__(self, *living: str, seconds: float = 1.0, portion: int = 9) -> None:
         self.reads: list[list[str]] = []
-        self.gate = asyncio.Event()
-        self.living: set[str] = set()
+        self.began: list[float] = []
+        self.seconds = seconds
+        self.living = set(living)
         self.error: Exception | None = None
         self.refuted: list[tuple[str, float]] = []
-
-    def refute(self, session: str, began: float) -> None:
-        self.refuted.append((session, began))
+        self.ask = SharedLiving(self, lambda *told: self.refuted.append(told), now, portion=portion)
 
     async def __call__(self, sessions: Collection[str]) -> set[str]:
-        self.reads.append(sorted(sessions))
+        self.reads.append(list(sessions))
+        self.began.append(now())
         snapshot = set(self.living)
-        await self.gate.wait()
+        await asyncio.sleep(self.seconds)
         if self.error:
             raise self.error
         return snapshot & set(sessions)
 
 
-async def test_questions_of_one_moment_share_a_list() -> None:
-    reader = Reader()
-    reader.gate.set()
-    reader.living = {"b"}
-    living = SharedLiving(reader, reader.refute, lambda: 7.0)
-    answers = await asyncio.gather(*(living([session]) for session in "abc"))
-    assert reader.reads == [["a", "b", "c"]]
-    assert answers == [set(), {"b"}, set()]
-    assert reader.refuted == [("b", 7.0)]
+@virtual
+async def test_questions_of_one_moment_share_a_read() -> None:
+    reader, begin = Reader("b"), now()
+    answers = await asyncio.gather(*(reader.ask([session], 2.0) for session in "cab"))
+    assert reader.reads == [["c", "a", "b"]]
+    assert answers == [{"c": False}, {"a": False}, {"b": True}]
+    assert reader.refuted == [("b", begin)]
 
 
-async def test_a_question_during_a_list_waits_for_the_next_one() -> None:
+@virtual
+async def test_a_question_during_a_read_waits_for_the_next_one() -> None:
     reader = Reader()
-    living = SharedLiving(reader, reader.refute, lambda: 7.0)
-    early = asyncio.create_task(living(["a"]))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
+    early = asyncio.create_task(reader.ask(["a"], 2.0))
+    await asyncio.sleep(0.1)
     reader.living = {"a"}
-    late = asyncio.create_task(living(["a"]))
-    await asyncio.sleep(0)
-    reader.gate.set()
-    assert await early == set()
-    assert await late == {"a"}
+    late = asyncio.create_task(reader.ask(["a"], 2.0))
+    assert await early == {"a": False}
+    assert await late == {"a": True}
     assert len(reader.reads) == 2
 
 
-async def test_a_failed_list_is_everybodys_failure_and_the_next_one_is_new() -> None:
+@virtual
+async def test_what_is_told_in_time_is_the_answer_and_nobody_reads_on() -> None:
+    reader, begin = Reader("d", portion=2), now()
+    assert await reader.ask("abcdefgh", 2.5) == {"a": False, "b": False, "c": False, "d": True}
+    assert now() == begin + 2.5
+    assert reader.refuted == [("d", begin + 1)], "each read has its own beginning"
+    await asyncio.sleep(9)
+    assert reader.reads == [["a", "b"], ["c", "d"], ["e", "f"]]
+    assert await reader.ask("e", 1.5) == {"e": False}
+
+
+@virtual
+async def test_a_question_whose_time_is_over_ends_no_read_that_another_one_waits_for() -> None:
+    reader = Reader(portion=1)
+    short, long = await asyncio.gather(reader.ask("abc", 1.5), reader.ask("c", 3.5))
+    assert (short, long) == ({"a": False}, {"c": False})
+
+
+@virtual
+async def test_when_not_one_is_told_in_time_it_fails_with_an_error_of_its_own() -> None:
     reader = Reader()
-    reader.gate.set()
-    reader.error = TransientError("KubernetesUnavailable", "no answer")
-    living = SharedLiving(reader, reader.refute, lambda: 7.0)
-    with pytest.raises(TransientError):
-        await living(["a"])
+    errors = await asyncio.gather(reader.ask("a", 0.5), reader.ask("b", 0.5), return_exceptions=True)
+    text = "KubernetesUnavailable: the API server took too long to tell which sessions live"
+    assert [str(error) for error in errors] == [text, text]
+    assert errors[0] is not errors[1], "one that is kept grows with every raise"
+    assert await reader.ask("a", 1.5) == {"a": False}
+
+
+@virtual
+async def test_nothing_is_asked_of_nobody() -> None:
+    reader = Reader()
+    assert await reader.ask((), 1.0) == {}
+    assert reader.reads == []
+
+
+@virtual
+async def test_a_failed_read_is_the_failure_of_everybody_and_the_next_one_is_new() -> None:
+    reader = Reader(portion=1)
+    reader.error = NO
+    errors = await asyncio.gather(reader.ask("a", 2.0), reader.ask("b", 2.0), return_exceptions=True)
+    assert list(errors) == [NO, NO]
     reader.error = None
-    assert await living(["a"]) == set()
+    assert await reader.ask("a", 2.0) == {"a": False}
 
 
+@virtual
 async def test_a_caller_that_is_cancelled_takes_nobody_with_it() -> None:
-    reader = Reader()
-    reader.living = {"b"}
-    living = SharedLiving(reader, reader.refute, lambda: 7.0)
-    first, second = asyncio.create_task(living(["a"])), asyncio.create_task(living(["b"]))
-    await asyncio.sleep(0)
+    reader = Reader("b")
+    first, second = asyncio.create_task(reader.ask("a", 2.0)), asyncio.create_task(reader.ask("b", 2.0))
+    await asyncio.sleep(0.1)
     first.cancel()
-    reader.gate.set()
-    assert await second == {"b"}
+    assert await second == {"b": True}
     with pytest.raises(asyncio.CancelledError):
         await first
 
 
-async def test_a_list_that_fails_when_nobody_waits_for_it_any_more_is_no_complaint() -> None:
+@virtual
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+async def test_nobody_joins_a_read_that_the_last_one_who_waited_for_it_has_left(pause: float) -> None:
+    reader = Reader()
+    running = asyncio.create_task(reader.ask("a", 2.0))
+    await asyncio.sleep(0.1)
+    waiting = asyncio.create_task(reader.ask("b", 2.0))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    await asyncio.sleep(pause)
+    assert await reader.ask("c", 2.0) == {"c": False}
+    assert await running == {"a": False}
+    assert reader.reads == [["a"], ["c"]]
+
+
+@virtual
+async def test_a_read_that_fails_when_nobody_waits_for_it_any_more_is_no_complaint() -> None:
     complaints = list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     reader = Reader()
-    reader.error = TransientError("KubernetesUnavailable", "no answer")
-    living = SharedLiving(reader, reader.refute, lambda: 7.0)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await living(["a"])
-    reader.gate.set()
-    while living._current is None or not living._current.done():
-        await asyncio.sleep(0)
-    living._current = None
+    reader.error = NO
+    asking = asyncio.create_task(reader.ask("a", 1.0))
+    await asyncio.wait([asking])
+    assert isinstance(asking.exception(), TransientError)
+    del asking, reader
     gc.collect()
     assert complaints == []

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any
 
+from controller.living import SharedLiving
 from fsm.desired import Route, desired
 from fsm.observation import Status
 from fsm.session import MANAGED_BY_LABEL, MANAGER, OWNER_LABEL, Profile
 from k8s.client import Object
+from k8s.pods import SELECTABLE
 from k8s.routes import Routes
 from tests.k8s.fake import SILENCE, Asked, FakeKube, complete, refusal
 from tests.k8s.virtual import now
@@ -68,14 +70,14 @@ class World:
             self.kube,
             namespace="routes",
             owners=("me", "old"),
-            living=self._living,
+            living=SharedLiving(self._live, lambda *_: None, now, portion=SELECTABLE),
             remaining=lambda: self.left,
             now=now,
             on_change=self.told.append,
             on_recovered=lambda: self.told.append("recovered"),
         )
 
-    async def _living(self, sessions: Collection[str]) -> set[str]:
+    async def _live(self, sessions: Collection[str]) -> set[str]:
         await asyncio.sleep(self.slowness)
         return self.alive & set(sessions)
 

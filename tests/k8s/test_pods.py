@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -261,20 +262,17 @@ async def test_life_is_read_from_the_server_by_the_hash_label_alone() -> None:
     dying = item("q", 4, **labelled(B, **GOING))
     world.kube.answers.extend([pods_page(9, item("p", 3, **labelled()), following="n"), pods_page(9, dying)])
     assert await world.pods.live({A, B}) == {A}
-    assert world.kube.asked[0].query["labelSelector"] == f"{HASH_LABEL} in ({A},{B})"
-    assert world.kube.asked[1].query["continue"] == "n"
-    assert "resourceVersion" not in world.kube.asked[0].query
+    # Neither an old version nor a limit: the one may be out of date, the other is slow on older servers.
+    assert world.kube.asked[0].query == {"labelSelector": f"{HASH_LABEL} in ({A},{B})"}
+    assert world.kube.asked[1].query["continue"] == "n", "cut short all the same"
 
 
 @virtual
-async def test_many_are_looked_for_in_one_list_of_all() -> None:
+async def test_as_many_as_are_asked_about_at_once_fit_into_an_address_that_proxies_take() -> None:
     world = World()
-    world.kube.answers.append(pods_page(9, item("p", 3, **labelled()), item("x", 3, **labelled("f" * 12))))
-    many = {A} | {f"{number:012x}" for number in range(SELECTABLE)}
-    assert await world.pods.live(many) == {A}
-    assert world.kube.asked[0].query["labelSelector"] == HASH_LABEL
-    assert await world.pods.live(()) == set()
-    assert len(world.kube.asked) == 1
+    world.kube.answers.append(pods_page(9))
+    await world.pods.live([f"{number:012x}" for number in range(SELECTABLE)])
+    assert len(urlencode(world.kube.asked[0].query)) < 2000
 
 
 @virtual

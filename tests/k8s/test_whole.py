@@ -15,6 +15,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from controller.living import SharedLiving
 from fsm.codec import KEYS
 from fsm.desired import Route, desired
 from fsm.errors import ConflictError, GoneError, SessionError, StaleError
@@ -24,7 +25,7 @@ from k8s.client import Kube, connect
 from k8s.elector import Elector
 from k8s.events import Events
 from k8s.lease_store import LeaseStore
-from k8s.pods import Pods
+from k8s.pods import SELECTABLE, Pods
 from k8s.routes import Routes
 from sandbox.kubernetes.api import Settings, new_api
 from sandbox.kubernetes.server import running
@@ -77,7 +78,7 @@ class World:
             self.kube,
             namespace=self.namespace,
             owners=(owner,),
-            living=self.pods.live,
+            living=SharedLiving(self.pods.live, lambda *_: None, now, portion=SELECTABLE),
             remaining=lambda: 100.0,
             now=now,
             on_change=self._tell,

@@ -9,8 +9,8 @@ BUGS = (
         (
             Edit(
                 "k8s/pods.py",
-                '        query = (("labelSelector", among),)',
-                '        query = (("labelSelector", f"{among},{self.reflector._selector[0][1]}"),)',
+                """in ({','.join(sorted(sessions))})"),)""",
+                """in ({','.join(sorted(sessions))}),{self.reflector._selector[0][1]}"),)""",
             ),
         ),
     ),
@@ -24,6 +24,27 @@ BUGS = (
                 "    total: list[Ticket[Any]] = []\n    _ = [t for t in tickets if isinstance(",
             ),
         ),
+    ),
+    Mutant(
+        "whoever was not told of in time has ended",
+        "a session that came back is torn down among many whose API server is slow to tell who lives",
+        (
+            Edit(
+                "cloudflare_ops/wishes.py",
+                "            ticket.error = PostponedError()",
+                "            continue",
+            ),
+        ),
+    ),
+    Mutant(
+        "a reading that was given up is joined",
+        "whoever asks who lives after somebody whose time was over ends with that one's question",
+        (Edit("controller/living.py", " or self._next.task.cancelling()", ""),),
+    ),
+    Mutant(
+        "a postponed removal is nobody's",
+        "of many that end beside a slow API server some are never removed",
+        (Edit("cloudflare_ops/coalesce.py", "            self._waiting[:0] = postponed\n", ""),),
     ),
     Mutant(
         "teardown of a hash that has another live Pod",

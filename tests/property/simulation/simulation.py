@@ -15,7 +15,7 @@ from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from controller import reconcile, report
+from controller import app, reconcile, report
 from controller.app import Operator
 from controller.settings import Settings
 from fsm import record
@@ -33,6 +33,7 @@ from tests.property.simulation.scene import Scene
 
 EPOCH = datetime(2026, 11, 23, tzinfo=UTC)
 PAGE = 2  # objects: lists of several pages, which may be cut short between two of them
+SELECTABLE = 1  # session: of two that end at once one may be told of in time, and the other not
 REARRANGEMENTS = 0.3  # of the foreign writes between a read and a write: a wildcard, another order, another field
 RESETS = 0.2  # of the others: a tool's whole list, without ours
 TOLD = 400  # lines of a story that went wrong: the cause may be as long ago as its end takes
@@ -72,6 +73,7 @@ class Simulation(Scene):
         self.kill_points: set[tuple[str, int]] = set()
         self._patches = ExitStack()
         self._patches.enter_context(patch.object(listing, "PAGE", PAGE))
+        self._patches.enter_context(patch.object(app, "SELECTABLE", SELECTABLE))
         for module in (reconcile, report, routes):
             self._patches.enter_context(patch.object(module, "CONCURRENT_WRITES", CONCURRENT_WRITES))
         self._patches.enter_context(patch("controller.reconcile.move", self._counting(record.move)))
