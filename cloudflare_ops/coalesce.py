@@ -89,7 +89,7 @@ class PostponedError(SessionError):
 
 @dataclass(eq=False)
 class Ticket(Generic[W]):
-    """One caller's wish in a write; the writer sets `error` when this one fails, and nothing when it is fulfilled."""
+    """One caller's wish in a write; the writer sets `error` when it fails or is postponed, nothing when all is well."""
 
     wish: W
     joined: float  # monotonic seconds

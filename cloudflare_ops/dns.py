@@ -81,6 +81,7 @@ class Dns:
         self._page = page
         self._zone = ZoneView(profile)
         self._quota = client.breaker()
+        self._before = -math.inf  # when a patch or delete of this round has to begin
         # Lists and batches take turns, so that no list tells what was before a write that it overlapped.
         self._calling = asyncio.Lock()
         self._look = SharedLook(self._list, seen=lambda: self._zone.began, census=census, now=now)
@@ -150,6 +151,8 @@ class Dns:
     async def _compose(self, tickets: Tickets) -> list[_Operation]:
         """What is missing, on evidence that is good enough for it."""
         await self._look.after(max((self._needed(ticket.wish) for ticket in tickets), default=-math.inf))
+        # Of this look, not of one that somebody else takes while we ask: the question would get older than it may.
+        self._before = self._zone.ended + MAX_AGE
         await spare_living(tickets, self._living, within=MAX_AGE / 2)
         return [operation for ticket in tickets if ticket.error is None for operation in self._plan(ticket)]
 
@@ -203,7 +206,7 @@ class Dns:
     async def _call(self, operations: Sequence[_Operation]) -> None:
         kind, names = operations[0].kind, [operation.name for operation in operations]
         body = {kind: [dict(operation.body) for operation in operations]}
-        before = math.inf if kind == POSTS else self._zone.ended + MAX_AGE
+        before = math.inf if kind == POSTS else self._before
         if kind == POSTS:
             self._quota.check()
         async with self._calling:

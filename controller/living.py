@@ -6,7 +6,10 @@ second or two, and thousands may end at once, so each gets what could be told in
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Set
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Set
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 from fsm.errors import TransientError
 
@@ -20,33 +23,39 @@ def too_slow() -> TransientError:
 
 
 class _Reading:
-    """Portions that are read one after the other: `told` grows as they come, in the order in which they were asked."""
+    """Portions of `asked`, read one after the other by `work`; whoever waits sees `told` grow."""
 
-    def __init__(self, after: "_Reading | None", work: Callable[["_Reading"], Awaitable[None]]) -> None:
+    def __init__(self, work: Callable[["_Reading"], Coroutine[Any, Any, None]]) -> None:
         self.asked: dict[str, None] = {}
         self.told: dict[str, bool] = {}
-        self.waiters = 0
-        self.task = asyncio.create_task(self._run(after, work), name="live read")
-        # Asked for here, because everybody who waits for it may have given up by then.
-        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        self.error: BaseException | None = None
+        self._waiters = 0
+        self._news = asyncio.Event()
+        self.task = asyncio.create_task(work(self), name="live read")
+        self.task.add_done_callback(self._end)
 
-    async def _run(self, after: "_Reading | None", work: Callable[["_Reading"], Awaitable[None]]) -> None:
-        if after is not None:
-            await asyncio.wait([after.task])
-        await work(self)
+    def tell(self, told: Mapping[str, bool]) -> None:
+        self.told.update(told)
+        self._news.set()
+        self._news = asyncio.Event()
 
-    async def wait(self, within: float) -> None:
-        """Return when everything is told, or `within` seconds have passed; what nobody waits for is read no further."""
-        self.waiters += 1
+    async def wait(self, sessions: Collection[str], within: float) -> None:
+        """Return when these are told, or `within` seconds are over; what nobody waits for is read no further."""
+        wanted = set(sessions)
+        self._waiters += 1
         try:
-            async with asyncio.timeout(within):
-                await asyncio.shield(self.task)
-        except TimeoutError:
-            pass  # what is told by now is told
+            with suppress(TimeoutError):
+                async with asyncio.timeout(within):
+                    while not (self.task.done() or self.told.keys() >= wanted):
+                        await self._news.wait()
         finally:
-            self.waiters -= 1
-            if self.waiters == 0:
+            self._waiters -= 1
+            if self._waiters == 0:
                 self.task.cancel()
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self.error = None if task.cancelled() else task.exception()
+        self._news.set()
 
 
 class SharedLiving:
@@ -67,19 +76,22 @@ class SharedLiving:
         """Whether they have a live Pod, by reads that began after this call; of as many as are told `within` seconds.
 
         Raises:
-            SessionError: a read failed, or not one was told in time; nothing may be removed.
+            SessionError: not one was told in time, or before a read failed; nothing may be removed.
         """
         if self._next is None or self._next.task.cancelling():
-            self._next = _Reading(self._current, self._answer)
+            self._next = _Reading(partial(self._answer, self._current))
         reading = self._next
         reading.asked.update(dict.fromkeys(sessions))
-        await reading.wait(within)
+        await reading.wait(sessions, within)
         told = {session: reading.told[session] for session in sessions if session in reading.told}
         if sessions and not told:
-            raise too_slow()
+            raise reading.error.with_traceback(None) if reading.error else too_slow()
         return told
 
-    async def _answer(self, reading: _Reading) -> None:
+    async def _answer(self, before: _Reading | None, reading: _Reading) -> None:
+        if before is not None:
+            await asyncio.wait([before.task])
+            before = None  # or each that fails would keep all those before it, by way of its error's stack
         self._current, self._next = reading, None
         asked = list(reading.asked)
         for start in range(0, len(asked), self._portion):
@@ -87,4 +99,4 @@ class SharedLiving:
             alive = await self._read(portion)
             for session in alive:
                 self._refute(session, began)
-            reading.told.update({session: session in alive for session in portion})
+            reading.tell({session: session in alive for session in portion})

@@ -1,4 +1,4 @@
-"""A complete list, page by page, so that no big document is ever in memory.
+"""A complete list, page by page unless it is short, so that no big document is ever in memory.
 
 Called by the reflector and by the live read of Pods.
 """

@@ -91,6 +91,24 @@ async def test_deletes_never_rest_on_an_old_look_however_long_the_living_take_to
 
 
 @virtual
+async def test_nor_does_a_look_that_somebody_else_takes_meanwhile_make_the_answer_any_younger() -> None:
+    api = FakeApi()
+    api.add(host(1))
+    async with running(api) as operator:
+        operator.slowness = [0.9]
+        removal = asyncio.create_task(operator.remove(1))
+        await asyncio.sleep(0.5)
+        await operator.dns.look(now())
+        api.latency = 1.8  # of the next look, before whose end nothing can be sent
+        looking = asyncio.create_task(operator.dns.look(now()))
+        await asyncio.sleep(1.0)
+        api.latency = 0.1
+        await asyncio.gather(removal, looking)
+        assert api.names() == []
+        assert operator.asked == [[session(1)], [session(1)]], "the first answer was more than two seconds old"
+
+
+@virtual
 async def test_when_many_are_removed_those_go_of_whom_it_is_known_in_time_and_the_others_with_the_next_write() -> None:
     api, many = FakeApi(), 2 * PORTION + 2
     for number in range(many):

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Collection
 
 import pytest
@@ -18,7 +19,6 @@ class Reader:
 
     def __init__(self, *living: str, seconds: float = 1.0, portion: int = 9) -> None:
         self.reads: list[list[str]] = []
-        self.began: list[float] = []
         self.seconds = seconds
         self.living = set(living)
         self.error: Exception | None = None
@@ -27,7 +27,6 @@ class Reader:
 
     async def __call__(self, sessions: Collection[str]) -> set[str]:
         self.reads.append(list(sessions))
-        self.began.append(now())
         snapshot = set(self.living)
         await asyncio.sleep(self.seconds)
         if self.error:
@@ -92,13 +91,28 @@ async def test_nothing_is_asked_of_nobody() -> None:
 
 
 @virtual
-async def test_a_failed_read_is_the_failure_of_everybody_and_the_next_one_is_new() -> None:
+async def test_a_read_that_fails_is_the_failure_of_those_who_are_told_of_nobody_and_the_next_one_is_new() -> None:
     reader = Reader(portion=1)
+    asking = [asyncio.create_task(reader.ask(sessions, 9.0)) for sessions in ("a", "bc", "cd")]
+    await asyncio.sleep(2.5)
     reader.error = NO
-    errors = await asyncio.gather(reader.ask("a", 2.0), reader.ask("b", 2.0), return_exceptions=True)
-    assert list(errors) == [NO, NO]
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert list(results) == [{"a": False}, {"b": False}, NO]
     reader.error = None
-    assert await reader.ask("a", 2.0) == {"a": False}
+    assert await reader.ask("c", 2.0) == {"c": False}
+
+
+@virtual
+async def test_nobody_waits_for_the_answers_to_what_others_have_asked() -> None:
+    reader, begin = Reader(portion=2), now()
+    ended = dict[str, float]()
+
+    async def ask(sessions: str) -> None:
+        await reader.ask(sessions, 9.0)
+        ended[sessions] = now() - begin
+
+    await asyncio.gather(ask("a"), ask("bcd"), ask("d"))
+    assert ended == {"a": 1.0, "bcd": 2.0, "d": 2.0}
 
 
 @virtual
@@ -131,11 +145,37 @@ async def test_nobody_joins_a_read_that_the_last_one_who_waited_for_it_has_left(
 async def test_a_read_that_fails_when_nobody_waits_for_it_any_more_is_no_complaint() -> None:
     complaints = list[object]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    reader = Reader()
-    reader.error = NO
-    asking = asyncio.create_task(reader.ask("a", 1.0))
+
+    async def read(sessions: Collection[str]) -> set[str]:
+        try:
+            await asyncio.sleep(9)
+        finally:
+            raise NO
+
+    ask = SharedLiving(read, lambda *_: None, now, portion=1)
+    asking = asyncio.create_task(ask("a", 1.0))
     await asyncio.wait([asking])
-    assert isinstance(asking.exception(), TransientError)
-    del asking, reader
+    assert "took too long" in str(asking.exception())
+    await asyncio.sleep(1)
+    del asking, ask
     gc.collect()
     assert complaints == []
+
+
+@virtual
+async def test_readings_that_fail_do_not_keep_those_before_them() -> None:
+    async def read(sessions: Collection[str]) -> set[str]:
+        await asyncio.sleep(1)
+        raise TransientError("KubernetesUnavailable", "no answer")
+
+    ask, readings = SharedLiving(read, lambda *_: None, now, portion=1), list[weakref.ref[object]]()
+    for _ in range(3):
+        asking = asyncio.create_task(ask("a", 2.0))
+        await asyncio.sleep(0.5)
+        assert ask._current
+        readings.append(weakref.ref(ask._current))
+        await asyncio.wait([asking])
+        assert asking.exception()
+    del asking
+    gc.collect()
+    assert [reading() is None for reading in readings] == [True, True, False]

@@ -14,7 +14,7 @@ from unittest.mock import create_autospec
 import pytest
 
 from cloudflare_ops.ownership import render
-from controller import sweep_command, sweep_request
+from controller import app, sweep_command, sweep_request
 from controller.app import Operator
 from controller.background import background
 from controller.settings import Settings
@@ -47,9 +47,10 @@ class Cluster(FakeKube):
         self.refuses: SessionError | None = None
         self.pods: list[Any] = []  # that no watch tells of
         self.slowness = 0.0  # seconds until a watch has told everything
+        self.thinking = 0.01  # seconds until a request is answered
 
     async def request(self, method: str, path: str, **others: Any) -> Any:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(self.thinking)
         if "/leases" not in path:
             return listed(5, *self.pods) if "/pods" in path else listed(5)
         if method == "GET":
@@ -120,6 +121,17 @@ class World:
 
         async with background(partial(elector.run, lead)):
             yield
+
+
+@virtual
+async def test_a_dry_run_names_nobody_while_it_is_known_of_a_part_alone_who_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World(monkeypatch)
+    monkeypatch.setattr(app, "SELECTABLE", 1)
+    world.kube.thinking = sweep_command.ANSWER_WITHIN * 0.4
+    with pytest.raises(TransientError, match="took too long to tell which sessions live"):
+        await sweep_command.run(SETTINGS, force=False)
 
 
 @virtual

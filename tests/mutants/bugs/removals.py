@@ -61,7 +61,7 @@ BUGS = (
         (
             Edit(
                 "cloudflare_ops/dns.py",
-                "        before = math.inf if kind == POSTS else self._zone.ended + MAX_AGE",
+                "        before = math.inf if kind == POSTS else self._before",
                 "        before = math.inf",
             ),
         ),
