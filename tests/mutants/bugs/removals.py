@@ -37,9 +37,15 @@ BUGS = (
         ),
     ),
     Mutant(
-        "a reading that was given up is joined",
-        "whoever asks who lives after somebody whose time was over ends with that one's question",
-        (Edit("controller/living.py", " or self._next.task.cancelling()", ""),),
+        "the answer of one portion taken for all",
+        "a session that came back is torn down on an answer that is not about it",
+        (
+            Edit(
+                "controller/living.py",
+                "session in alive for session in portion}",
+                "session in alive for session in asked}",
+            ),
+        ),
     ),
     Mutant(
         "a postponed removal is nobody's",
