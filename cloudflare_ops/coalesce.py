@@ -189,7 +189,7 @@ class Group(Generic[W]):
             self._settle(self._put_back(batch), None)
 
     def _put_back(self, batch: Sequence[Ticket[W]]) -> list[Ticket[W]]:
-        """Those of `batch` that are not postponed."""
+        """Have those of `batch` that are postponed wait in front of everybody else; returns the others."""
         others = [ticket for ticket in batch if not isinstance(ticket.error, PostponedError)]
         postponed = [ticket for ticket in batch if isinstance(ticket.error, PostponedError)]
         for ticket in postponed:

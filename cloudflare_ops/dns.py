@@ -54,6 +54,7 @@ class _Operation:
     name: str
     body: Mapping[str, Any]
     ticket: Ticket[Wish]
+    before: float = math.inf  # when its call has to begin, if it rests on something that gets old
 
 
 class Dns:
@@ -81,7 +82,6 @@ class Dns:
         self._page = page
         self._zone = ZoneView(profile)
         self._quota = client.breaker()
-        self._before = -math.inf  # when a patch or delete of this round has to begin
         # Lists and batches take turns, so that no list tells what was before a write that it overlapped.
         self._calling = asyncio.Lock()
         self._look = SharedLook(self._list, seen=lambda: self._zone.began, census=census, now=now)
@@ -152,9 +152,9 @@ class Dns:
         """What is missing, on evidence that is good enough for it."""
         await self._look.after(max((self._needed(ticket.wish) for ticket in tickets), default=-math.inf))
         # Of this look, not of one that somebody else takes while we ask: the question would get older than it may.
-        self._before = self._zone.ended + MAX_AGE
+        before = self._zone.ended + MAX_AGE
         await spare_living(tickets, self._living, within=MAX_AGE / 2)
-        return [operation for ticket in tickets if ticket.error is None for operation in self._plan(ticket)]
+        return [operation for ticket in tickets if ticket.error is None for operation in self._plan(ticket, before)]
 
     def _needed(self, wish: Wish) -> float:
         """When the look must have begun that this wish can rest on. A name that was free is posted on any look."""
@@ -171,11 +171,11 @@ class Dns:
                 needed = max(needed, fresh)
         return needed
 
-    def _plan(self, ticket: Ticket[Wish]) -> list[_Operation]:
+    def _plan(self, ticket: Ticket[Wish], before: float) -> list[_Operation]:
         wish = ticket.wish
         if isinstance(wish, Remove):
             entries = [entry for entry in self._zone.ours(wish.session) if entry.name not in wish.keep]
-            return [_Operation(DELETES, entry.name, {"id": entry.id}, ticket) for entry in entries]
+            return [_Operation(DELETES, entry.name, {"id": entry.id}, ticket, before) for entry in entries]
         operations = []
         for record in wish.records:
             match self._zone.status(record):
@@ -183,12 +183,12 @@ class Dns:
                     ticket.error = self._zone.conflict(record)
                     return []
                 case Status.MISSING:
-                    operations.append(self._mend(record, ticket))
+                    operations.append(self._mend(record, ticket, before))
         return operations
 
-    def _mend(self, record: DnsRecord, ticket: Ticket[Wish]) -> _Operation:
+    def _mend(self, record: DnsRecord, ticket: Ticket[Wish], before: float) -> _Operation:
         for entry in self._zone.at(record.name).entries or ():
-            return _Operation(PATCHES, record.name, ownership.patch_of(entry, self._profile), ticket)
+            return _Operation(PATCHES, record.name, ownership.patch_of(entry, self._profile), ticket, before)
         return _Operation(POSTS, record.name, ownership.body_of(record, self._profile), ticket)
 
     async def _send(self, operations: Sequence[_Operation], *, is_last: bool) -> None:
@@ -206,7 +206,7 @@ class Dns:
     async def _call(self, operations: Sequence[_Operation]) -> None:
         kind, names = operations[0].kind, [operation.name for operation in operations]
         body = {kind: [dict(operation.body) for operation in operations]}
-        before = math.inf if kind == POSTS else self._before
+        before = operations[0].before  # of one round and kind, all have the same
         if kind == POSTS:
             self._quota.check()
         async with self._calling:

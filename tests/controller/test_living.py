@@ -15,11 +15,10 @@ NO = TransientError("KubernetesUnavailable", "no answer")
 
 
 class Reader:
-    """Each read takes `seconds`, and tells what was so at its beginning."""
+    """Each read takes a second, and tells what was so at its beginning."""
 
-    def __init__(self, *living: str, seconds: float = 1.0, portion: int = 9) -> None:
+    def __init__(self, *living: str, portion: int = 9) -> None:
         self.reads: list[list[str]] = []
-        self.seconds = seconds
         self.living = set(living)
         self.error: Exception | None = None
         self.refuted: list[tuple[str, float]] = []
@@ -28,7 +27,7 @@ class Reader:
     async def __call__(self, sessions: Collection[str]) -> set[str]:
         self.reads.append(list(sessions))
         snapshot = set(self.living)
-        await asyncio.sleep(self.seconds)
+        await asyncio.sleep(1)
         if self.error:
             raise self.error
         return snapshot & set(sessions)

@@ -67,7 +67,7 @@ BUGS = (
         (
             Edit(
                 "cloudflare_ops/dns.py",
-                "        before = math.inf if kind == POSTS else self._before",
+                "        before = self._zone.ended + MAX_AGE",
                 "        before = math.inf",
             ),
         ),
